@@ -1,0 +1,87 @@
+"""The command line: which commands there are, and how an error is told. What a command does is in `stream.commands`."""
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stream.commands.check import check
+from stream.commands.init import init
+from stream.commands.schema import schema
+from stream.commands.transforms import transforms
+from stream.commands.version import version
+from stream.errors import Exit, UserError
+
+app = typer.Typer(
+    name="crmstream",
+    help="Delivers customer events from Kafka to CRM and messaging vendors.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+for command in (init, check, schema, transforms, version):
+    app.command()(command)
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks. Anywhere in the line.")] = False,
+) -> None:
+    """Delivers customer events from Kafka to CRM and messaging vendors, and can prove that it lost nothing."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and leave with its exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    command = [each for each in given if each != "--debug"]
+    sys.exit(run(command or ["--help"], debug="--debug" in given))
+
+
+def run(arguments: Sequence[str], *, debug: bool = False, program: typer.Typer = app) -> int:
+    """The exit code of one command. Errors are told on stderr: a line, then what to do."""
+    try:
+        code = program(arguments, prog_name="crmstream", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILURE
+    except typer.Abort:
+        return Exit.FAILURE
+    except typer.TyperException as error:
+        return _tell(UserError(error.format_message(), _usage(error), Exit.BAD_FILE))
+    except Exception as error:
+        if debug:
+            traceback.print_exception(error)
+        return max(_tell(each) for each in _causes(error))
+    return code if isinstance(code, int) else Exit.OK
+
+
+def _causes(error: BaseException) -> Iterator[UserError]:
+    """What went wrong: a task group may have several errors, and one that no user can act on is a bug of ours."""
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _causes(each)
+    elif isinstance(error, UserError):
+        yield error
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+        yield UserError(f"unexpected {type(error).__name__}{where}", "a bug: `--debug` shows where it comes from")
+
+
+def _usage(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"`{context.command_path if context else 'crmstream'} --help` shows what there is"
+
+
+def _tell(error: UserError) -> int:
+    """Say what is wrong and what to do; the exit code it asks for."""
+    print(f"crmstream: {error.text}", file=sys.stderr)  # noqa: T201
+    if error.hint:
+        print(f"  {error.hint}", file=sys.stderr)  # noqa: T201
+    return error.exit_code

@@ -1,0 +1,83 @@
+"""`crmstream init`: a commented configuration to start from, made of a template and the destinations' own models."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stream.commands import CONFIG
+
+TEMPLATE = Path(__file__).with_name("init.yaml")
+
+Types = Annotated[list[str] | None, typer.Argument(metavar="[TYPE]...", help="Types of destination; without any: all.")]
+
+
+def init(types: Types = None) -> None:
+    """Write a crmstream.yaml to start from."""
+    from stream.errors import UserError
+
+    text = configuration(types or [])
+    try:
+        with CONFIG.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UserError(f"{CONFIG} exists already", "move it away or edit it: init never overwrites") from None
+    except OSError as error:
+        raise UserError(f"{CONFIG} cannot be written: {error.strerror}") from None
+    typer.echo(f"{CONFIG} written: set the variables it names, then run `crmstream check -c {CONFIG}`", err=True)
+
+
+def configuration(types: list[str]) -> str:
+    """The text of a configuration with these types of destination, or with all; UserError for an unknown one."""
+    from difflib import get_close_matches
+
+    from stream.destinations import REGISTRY
+    from stream.errors import Exit, UserError
+
+    for name in types:
+        if name not in REGISTRY:
+            near = get_close_matches(name, REGISTRY, n=1) or REGISTRY
+            raise UserError(f"there is no type {name}", f"known: {', '.join(near)}", Exit.BAD_FILE)
+    blocks = ("\n".join(_destination(name)) for name in dict.fromkeys(types or REGISTRY))
+    return TEMPLATE.read_text("utf-8") + "\n\n".join(blocks) + "\n"
+
+
+def _destination(name: str) -> Iterator[str]:
+    """What the type requires, from the environment; then its other keys and those all share, at their defaults."""
+    from stream.destinations import REGISTRY
+    from stream.destinations.base import DestinationSettings
+    from stream.settings import json_schema
+
+    schema = json_schema()
+    keys = schema["$defs"][REGISTRY[name].settings.__name__]["properties"]
+    own = [key for key in keys if key not in DestinationSettings.model_fields]
+    yield f"  {name}: # any name; used in metrics, headers and the group id"
+    yield f"    type: {name}"
+    for key in own:
+        if "default" not in keys[key]:
+            yield f"    # {keys[key]['description']}"
+            yield f"    {key}: ${{{name.upper()}_{key.upper()}}}"
+    for key in [*(key for key in own if "default" in keys[key]), *DestinationSettings.model_fields]:
+        if key != "type":
+            yield f"    # {keys[key]['description']}"
+            yield f"    #{key}: {_example(keys[key], schema['$defs'])}"
+
+
+def _example(key: dict[str, Any], blocks: dict[str, Any]) -> str:
+    """A value as YAML: the example, else the default, of a block in one line."""
+    if "$ref" in key:
+        parts = blocks[key["$ref"].rpartition("/")[2]]["properties"]
+        return _yaml({name: part["default"] for name, part in parts.items()})
+    return _yaml(key["examples"][0] if "examples" in key else key["default"])
+
+
+def _yaml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_yaml(key)}: {_yaml(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_yaml, value)) + "]"
+    plain = isinstance(value, str) and re.fullmatch(r"[\w/][\w ./:%|()-]*", value) and ": " not in value
+    return str(value) if plain else json.dumps(value, ensure_ascii=False)

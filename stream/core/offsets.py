@@ -1,0 +1,200 @@
+"""Which offsets of one partition are settled, with which outcome, and from where to commit.
+
+The tracker is the ledger: every offset below the next one to read is either unsettled or counted under exactly one
+outcome, so at any time
+
+    sum(totals) == position - origin + settled_above
+
+What is settled above the position travels in the commit's metadata, so a clean restart repeats nothing.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterable, Mapping
+from typing import get_args
+
+from stream.core.outcomes import Counted
+
+OUTCOMES: tuple[Counted, ...] = get_args(Counted)
+METADATA_LIMIT = 4096  # characters; the broker's offset.metadata.max.bytes
+MAX_WINDOW = 23_600  # offsets whose bitmap, in base64, leaves 160 characters for the counters
+VERSION = "1"
+
+
+class SettledTwice(Exception):
+    """An offset was settled that was not waiting to be: a bug, never a condition to live with."""
+
+
+class OffsetTracker:
+    """Which offsets of one partition are settled, and from where to commit.
+
+    Only offsets that were read are waited for: what compaction and transaction markers leave out is counted `absent`
+    as soon as a later offset is read.
+    """
+
+    __slots__ = (
+        "_committed",
+        "_done",
+        "closed",
+        "next_offset",
+        "origin",
+        "partition",
+        "position",
+        "topic",
+        "totals",
+        "unsettled",
+        "window",
+    )
+
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        position: int,
+        *,
+        window: int = MAX_WINDOW,
+        totals: Mapping[Counted, int] | None = None,
+        done: Iterable[int] = (),
+    ) -> None:
+        if not 0 < window <= MAX_WINDOW:
+            raise ValueError(f"the window must be between 1 and {MAX_WINDOW} offsets, not {window}")
+        self.topic = topic
+        self.partition = partition
+        self.window = window
+        self.position = position  # the next offset to commit: everything below it is settled
+        self.next_offset = position  # the next offset to read
+        self.unsettled = 0  # offsets that were admitted and are not settled
+        self.totals: dict[Counted, int] = dict.fromkeys(OUTCOMES, 0) | dict(totals or {})
+        self.closed = False
+        self._done = set(done)  # settled above the position; after a restart also ahead of what was read
+        self.origin = position + len(self._done) - sum(self.totals.values())
+        self._committed: tuple[int, int] | None = None
+
+    def __repr__(self) -> str:
+        return f"<{self.topic}/{self.partition} at {self.position}, {self.unsettled} unsettled, {self.settled_above} above>"
+
+    @property
+    def settled_above(self) -> int:
+        """How many offsets above the position are settled."""
+        return len(self._done)
+
+    @property
+    def span(self) -> int:
+        """How far reading has run ahead of the position, in offsets."""
+        return self.next_offset - self.position
+
+    def admits(self, offset: int) -> bool:
+        """Whether the window has room for this offset. The record at the position is always admitted."""
+        return offset < self.position + self.window or not self.unsettled
+
+    def admit(self, offset: int) -> bool:
+        """Wait for this offset to be settled; False where it was read or settled before and is to be passed over."""
+        if offset != self.next_offset:
+            if offset < self.next_offset:
+                return False
+            self.pass_over(offset, "absent")
+        if offset in self._done:  # settled before a restart
+            self.next_offset = offset + 1
+            return False
+        self.next_offset = offset + 1
+        self.unsettled += 1
+        return True
+
+    def pass_over(self, offset: int, outcome: Counted) -> None:
+        """Count what lies between the next offset to read and this one: the log no longer holds it."""
+        if offset <= self.next_offset:
+            return
+        known = [done for done in self._done if self.next_offset <= done < offset]
+        self.totals[outcome] += offset - self.next_offset - len(known)
+        if self.unsettled:
+            self._done.update(range(self.next_offset, offset))
+        else:
+            self._done.difference_update(known)
+            self.position = offset
+        self.next_offset = offset
+        self._advance()
+
+    def settle(self, offset: int, outcome: Counted) -> None:
+        """Mark *offset* done; the position moves when it was the lowest unsettled one.
+
+        Does nothing once closed: whoever owns the partition now will settle it. Raises SettledTwice.
+        """
+        if self.closed:
+            return
+        if not self.position <= offset < self.next_offset or offset in self._done:
+            raise SettledTwice(f"offset {offset} of {self!r}")
+        self.totals[outcome] += 1
+        self.unsettled -= 1
+        if offset != self.position:
+            self._done.add(offset)
+            return
+        self.position = offset + 1
+        if self._done:
+            self._advance()
+
+    def close(self) -> None:
+        """Give the partition up: what comes in late changes nothing."""
+        self.closed = True
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is something that the last commit did not say."""
+        return self._committed != (self.position, self.settled_above)
+
+    def commit(self) -> tuple[int, str]:
+        """The position to commit and its metadata. Call `committed` with them once the broker has them."""
+        return self.position, encode(self.position, self.totals, self._done)
+
+    def mark(self) -> tuple[int, int]:
+        """What a commit made now says, for `committed`."""
+        return self.position, self.settled_above
+
+    def committed(self, mark: tuple[int, int]) -> None:
+        """Remember what the broker has acknowledged."""
+        self._committed = mark
+
+    def _advance(self) -> None:
+        while self.position in self._done:
+            self._done.remove(self.position)
+            self.position += 1
+        self.next_offset = max(self.next_offset, self.position)
+
+
+def restore(topic: str, partition: int, position: int, metadata: str, *, window: int = MAX_WINDOW) -> OffsetTracker:
+    """The tracker that a commit describes. Metadata that is not ours is ignored: repeats, never loss."""
+    totals, done = decode(position, metadata)
+    return OffsetTracker(topic, partition, position, window=window, totals=totals, done=done)
+
+
+def encode(position: int, totals: Mapping[Counted, int], done: Iterable[int]) -> str:
+    """Version, counters and bitmap as text of at most METADATA_LIMIT characters; raises ValueError where that is too few.
+
+    `1:<delivered>,<coalesced>,<filtered>,<dead_lettered>,<absent>,<lost_to_retention>:<base64>`; bit i of the bitmap
+    (byte i // 8, lowest bit first) is offset position + 1 + i.
+    """
+    first = position + 1
+    bits = bytearray()
+    if ahead := [offset - first for offset in done]:
+        bits = bytearray(max(ahead) // 8 + 1)
+        for bit in ahead:
+            bits[bit >> 3] |= 1 << (bit & 7)
+    counters = ",".join(str(totals[outcome]) for outcome in OUTCOMES)
+    text = f"{VERSION}:{counters}:{base64.b64encode(bits).decode()}"
+    if len(text) > METADATA_LIMIT:
+        raise ValueError(f"commit metadata of {len(text)} characters: the broker takes {METADATA_LIMIT}")
+    return text
+
+
+def decode(position: int, metadata: str | None) -> tuple[dict[Counted, int], set[int]]:
+    """Counters and settled offsets above the position; both empty where the metadata is not ours or unreadable."""
+    version, _, rest = (metadata or "").partition(":")
+    counters, _, bitmap = rest.partition(":")
+    numbers = counters.split(",")
+    if version != VERSION or len(numbers) != len(OUTCOMES) or not all(n.isascii() and n.isdigit() for n in numbers):
+        return {}, set()
+    try:
+        bits = int.from_bytes(base64.b64decode(bitmap, validate=True), "little")
+    except (binascii.Error, ValueError):
+        return {}, set()
+    done = {position + 1 + bit for bit in range(bits.bit_length()) if bits >> bit & 1}
+    return dict(zip(OUTCOMES, map(int, numbers), strict=True)), done

@@ -1,0 +1,78 @@
+"""What became of a message: the closed union that destinations return, one for each message of a batch."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Counted: TypeAlias = Literal["delivered", "coalesced", "filtered", "dead_lettered", "absent", "lost_to_retention"]
+"""How a settled offset is counted: metric label, receipt key and commit metadata use these words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The vendor took it."""
+
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """Not for this destination, for a reason word of `schemas.reasons`."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """It failed in a way that may pass: the key waits, others go on."""
+
+    detail: str
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """The vendor took nothing and asks the whole destination to wait *after* seconds (None: it named no time)."""
+
+    after: float | None = None
+    detail: str = "throttled"
+    status: int | None = 429
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Every message would fail until a person acts; *detail* says what the vendor said, *hint* what to do."""
+
+    detail: str
+    status: int | None = None
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """This message can never succeed."""
+
+    detail: str
+    status: int | None = None
+    reason: str = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A call that must not be repeated may or may not have happened."""
+
+    detail: str
+    status: int | None = None
+
+
+Outcome: TypeAlias = Delivered | Filtered | Retry | Throttled | Blocked | Rejected | Unknown
+"""*detail* is the vendor's text with personal data masked (`schemas.masking.mask`), at most 500 characters."""
+
+DELIVERED = Delivered()
+
+
+class Refused(Exception):
+    """The vendor refused a call as a whole; where it held several messages, it is split until the bad one stands alone."""
+
+    def __init__(self, rejected: Rejected) -> None:
+        super().__init__(rejected.detail)
+        self.rejected = rejected

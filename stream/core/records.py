@@ -1,0 +1,76 @@
+"""What flows: the record Kafka gave us, the message made of it, the batch of one vendor call."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from stream.core.offsets import OffsetTracker
+
+Fields: TypeAlias = dict[str, object]
+"""Flat names of the destination (`email`, `first_name`, …) to JSON values. Absent fields are not in it."""
+
+
+class Record(Protocol):
+    """A Kafka record as the consumer hands it over (aiokafka's own object fits: nothing is copied)."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int:
+        """Milliseconds since the epoch."""
+
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+@dataclass(slots=True, eq=False)
+class Message:
+    """Fields on their way to the destination, with the key that orders them and the record they came from."""
+
+    key: str
+    fields: Fields
+    body: bytes
+    record: Record
+    tracker: OffsetTracker
+    event_time: float  # seconds since the epoch
+    notes: tuple[str, ...] = ()
+    upsert: bool = True
+    parts: "tuple[Message, ...]" = ()  # of a merged message, oldest first
+    alone: bool = False  # never merged again: a merged call that held it was not delivered
+    company: int = 1 << 30  # messages in a call with it at most: a refused batch is split
+    failures: int = 0  # calls that failed, whoever's fault it was: sets the back-off
+    attempts: int = 0  # those that count against it
+    started: float = float("-inf")  # when the last call with it began (monotonic seconds)
+    previous: float = float("-inf")  # when the call before that began
+    blocked: bool = False  # whether a call with it was found blocked
+    first_failed_at: float | None = None  # monotonic seconds
+    failure: str = ""  # masked text of the last failure
+    status: int | None = None
+    size: int = 0  # bytes it holds on to
+
+    def __post_init__(self) -> None:
+        self.size = len(self.body) + len(self.record.value or b"")
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """The messages of one vendor call, of distinct keys. Times are monotonic seconds."""
+
+    messages: list[Message]
+    started: float = 0.0
+    deadline: float = float("inf")  # the call and all it needs must be over by then
+    canary: bool = False  # sent to find out whether the destination is back
+
+    def __iter__(self) -> Iterator[Message]:
+        return iter(self.messages)
+
+    def __len__(self) -> int:
+        return len(self.messages)

@@ -1,0 +1,81 @@
+"""What a configuration may say of an Attio destination. The mapping is in `preset.yaml`."""
+
+import re
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+
+from stream.core.units import Rate
+from stream.destinations.base import BatchSettings, DestinationSettings, WebAddress
+from stream.transforms.country import is_country
+
+ATTRIBUTES = {
+    "email": "email_addresses",
+    "first_name": "name",
+    "last_name": "name",
+    "name": "name",
+    "phone": "phone_numbers",
+    "job_title": "job_title",
+    "description": "description",
+}
+"""The preset's fields to the slugs of the attributes they are written to. Any other field is a slug itself."""
+
+
+class AttioSettings(DestinationSettings):
+    """An Attio workspace, which the key belongs to."""
+
+    type: Literal["attio"] = Field("attio", description="Attio")
+    api_key: SecretStr = Field(
+        description="API key or OAuth access token with record_permission:read-write and object_configuration:read"
+    )
+    base_url: WebAddress = Field("https://api.attio.com", description="Attio's address")
+    rate_limit: Rate | None = Field(20.0, description="HTTP requests of the whole group; Attio takes 25 a second")
+    concurrency: int = Field(32, ge=1, description="calls in flight at most")
+    phone_mode: Literal["overwrite", "only_if_empty", "omit"] = Field(
+        "overwrite",
+        description="overwrite: the event's number replaces all numbers of the person; "
+        "only_if_empty: reads first and leaves existing numbers alone; omit: never sends one",
+    )
+    default_region: str | None = Field(
+        None, description="country (FR, US, …) of phone numbers without country code; null: those are left out"
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _host_only(cls, url: str) -> str:
+        """Paths are ours: what was copied from a documentation page with its `/v2/…` works too."""
+        return re.sub(r"(/v2(/.*)?)?/*$", "", url)
+
+    @field_validator("api_key")
+    @classmethod
+    def _fits_a_header(cls, key: SecretStr) -> SecretStr:
+        """A copied key often brings a line's end along; within, it would break the request."""
+        bare = key.get_secret_value().strip()
+        if not re.fullmatch(r"[!-~]+", bare):
+            raise ValueError("it must be one word of plain letters, digits and signs: copy the key again")
+        return SecretStr(bare)
+
+    @field_validator("default_region")
+    @classmethod
+    def _a_country(cls, region: str | None) -> str | None:
+        if region is not None and not is_country(region):
+            raise ValueError("it must be a country's two letters, such as FR")
+        return region
+
+    @field_validator("batch")
+    @classmethod
+    def _one_person_a_call(cls, batch: BatchSettings) -> BatchSettings:
+        if batch.items != 1:
+            raise ValueError("items must be 1: Attio has no call for several people")
+        return batch
+
+    @field_validator("fields")
+    @classmethod
+    def _no_second_writer(cls, fields: dict[str, object]) -> dict[str, object]:
+        """`email_addresses` as a field of its own would replace what the field `email` writes."""
+        for field, slug in ATTRIBUTES.items():
+            if slug in fields and slug not in ATTRIBUTES:
+                raise ValueError(f"{slug} is written by the field `{field}`: change that one")
+        if fields.get("email", "") is None:
+            raise ValueError("email cannot be removed: Attio matches people by it")
+        return fields

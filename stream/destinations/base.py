@@ -1,0 +1,147 @@
+"""What a destination is. A new one is a folder beside this file and a line in `REGISTRY`."""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from stream.core.outcomes import Outcome
+from stream.core.records import Batch, Fields
+from stream.core.strict import Strict
+from stream.core.units import Duration, Rate, Size
+from stream.http import Request
+from stream.http.client import Client
+from stream.http.tokens import Token
+
+
+def web_address(text: str) -> str:
+    """*text* where it is an http or https address without login, query or fragment; else raises ValueError."""
+    try:
+        parts = urlsplit(text)
+        fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        fine = False
+    if not fine or "@" in parts.netloc or parts.query or parts.fragment or re.search(r"\s", text):
+        raise ValueError("it must be an address like https://api.example.com, without login, query or fragment")
+    return text
+
+
+WebAddress = Annotated[str, AfterValidator(web_address), WithJsonSchema({"type": "string", "pattern": "^https?://"})]
+
+
+class RetrySettings(Strict):
+    """Back-off of one key: delay n is uniform in [½, 1] x min(max, base x 2ⁿ⁻¹)."""
+
+    base: Duration = Field(0.5, gt=0, description="first delay")
+    max: Duration = Field(60.0, gt=0, description="longest delay; probes are never further apart either")
+    attempts: int = Field(10, ge=1, description="counted attempts after which a message is buried as `exhausted`")
+    give_up_after: Duration | None = Field(None, description="bury a message that has failed for so long; null: never")
+
+
+class BatchSettings(Strict):
+    """Bounds of one vendor call."""
+
+    items: int = Field(1, ge=1, description="messages in one call at most")
+    bytes: Size = Field(1024 * 1024, description="size of one call's body at most")
+    linger: Duration = Field(0.0, description="how long a call waits to fill up")
+
+
+class DestinationSettings(Strict):
+    """The keys every destination has."""
+
+    type: str = Field(description="which vendor: a name of `crmstream version`'s list")
+    base_url: WebAddress = Field(description="the vendor's address; a trailing slash or its own path is tolerated")
+    events: list[str] | None = Field(
+        None,
+        description="names of the events to deliver; replaces the preset's list",
+        examples=[["Identified", "Signed Up"]],
+    )
+    fields: dict[str, Any] = Field(
+        {},
+        description="expressions: change or add fields of the preset; null removes one",
+        examples=[{"job_title": "traits.title | trim"}],
+    )
+    consent: dict[str, str] = Field(
+        {},
+        description='{field or "*": category}: needs context.consent.canonical.<category> to be true',
+        examples=[{"*": "marketing"}],
+    )
+    concurrency: int = Field(1, ge=1, description="calls in flight at most")
+    rate_limit: Rate | None = Field(None, description="HTTP requests of the whole group; null: none")
+    quota: str | None = Field(None, description="name of a limit that several destinations share; not supported yet")
+    batch: BatchSettings = Field(BatchSettings(), description="bounds of one vendor call")
+    ordering: Literal["key", "none"] = Field("key", description="key: one contact's events never overtake each other")
+    coalesce: bool = Field(False, description="merge consecutive updates that wait for one contact")
+    retry: RetrySettings = Field(RetrySettings(), description="back-off after a failure that may pass")
+    max_age: Duration | None = Field(None, description="older events are filtered as expired")
+    enabled: bool = Field(True, description="false: this destination is left out")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the connection test. *ok* None: skipped. *text* and *hint* hold no secret and no personal data."""
+
+    name: str
+    ok: bool | None
+    text: str
+    hint: str = ""
+
+
+class Calls(ABC):
+    """A destination that is called with batches of messages.
+
+    Subclasses hold no state that outlives a call, but for what `http` keeps (connections, tokens).
+    """
+
+    type: ClassVar[str]
+    settings_model: ClassVar[type[DestinationSettings]]
+    repeatable: ClassVar[bool] = True  # whether the same call twice leaves the vendor as one would
+    coalesces: ClassVar[bool] = False  # whether consecutive upserts may be merged, where the settings ask for it
+
+    def __init__(self, settings: Any, http: Client) -> None:
+        self.settings = settings
+        self.http = http
+
+    @classmethod
+    def token(cls, settings: Any) -> Token | None:  # noqa: ARG003
+        """What the client shows the vendor with each request; None where the body itself says who calls."""
+        return None
+
+    @abstractmethod
+    def key(self, fields: Fields) -> str:
+        """The contact as the vendor knows it: messages of one key stay in order. Never empty."""
+
+    @abstractmethod
+    def encode(self, fields: Fields) -> bytes:
+        """The message's share of a request body; made once, when the message is mapped."""
+
+    def merged(self, older: Fields, newer: Fields) -> Fields:
+        """The fields of one message that leaves the vendor as the two would, sent in order."""
+        return older | newer
+
+    @abstractmethod
+    def requests(self, batch: Batch) -> Sequence[Request]:
+        """The calls that surely follow for this batch; `preview` shows them."""
+
+    @abstractmethod
+    async def send(self, batch: Batch) -> Sequence[Outcome]:
+        """One outcome for each message of the batch, in its order.
+
+        Raises NotSent, Unanswered or CertificateRefused where no answer came: delivery knows what each means.
+        """
+
+    @abstractmethod
+    def check(self) -> AsyncIterator[Check]:
+        """The connection test, line by line. Raises like `send` where the vendor cannot be reached."""
+
+    @classmethod
+    def folder(cls) -> Path:
+        """Where the preset and the sandbox are."""
+        import sys
+
+        return Path(str(sys.modules[cls.__module__].__file__)).parent

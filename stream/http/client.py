@@ -1,0 +1,167 @@
+"""The client that destinations hold: addresses, authorization, rate limit and deadline of each request.
+
+It never retries, but for one resend after a renewed token: retries have their home in `stream.delivery`.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from stream.errors import UserError
+from stream.http import CertificateRefused, NotSent, Request, Response, Transport, Unanswered
+from stream.http.tokens import RenewableToken, Token
+
+NO_TIME = "no time left before the deadline"
+
+
+class Limiter(Protocol):
+    """The rate limit, as `stream.core.limits.RateLimit` is one. Times are monotonic seconds."""
+
+    def reserve(self, now: float, /) -> float:
+        """Take one request; how many seconds it must wait."""
+
+    def cancel(self) -> None:
+        """Give back one that was reserved and not used."""
+
+
+def bearer(value: str) -> str:
+    """The Authorization header of a bearer token (RFC 6750)."""
+    return f"Bearer {value}"
+
+
+class Client:
+    """One vendor's API."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        base_url: str,
+        token: Token | None,
+        *,
+        limiter: Limiter,
+        timeout: float,
+        authorize: Callable[[str], str] = bearer,
+        refusals: frozenset[int] = frozenset({401}),
+        observe: Callable[[str, float], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """*refusals*: the statuses by which this vendor refuses a token. *observe*: called once for each request
+        with its status (a number, `not_sent`, `unanswered` or `certificate`) and how many seconds it took."""
+        self._transport = transport
+        self._address = Address(base_url)
+        self._token = token
+        self._limiter = limiter
+        self._timeout = timeout
+        self._authorize = authorize
+        self._refusals = refusals
+        self._observe = observe
+        self._clock = clock
+        self._authorization = ("", "")  # a token's value, and the header made of it
+
+    async def send(self, request: Request, deadline: float = float("inf")) -> Response:
+        """The vendor's answer. All that belongs to the call is over by *deadline*, monotonic seconds.
+
+        Raises NotSent, Unanswered, CertificateRefused, and TokenRefused where a token is needed and not to be had.
+        A token that is refused is renewed once, for all who wait, and the request sent once more.
+        """
+        token = self._token
+        if not isinstance(token, RenewableToken):
+            return await self._once(request, deadline, token.value if token else None)
+        value = token.current()
+        if value is None:
+            value = await self._renewed(token, None, deadline)
+        response = await self._once(request, deadline, value)
+        if response.status in self._refusals:
+            value = await self._renewed(token, value, deadline)
+            response = await self._once(request, deadline, value)
+        return response
+
+    async def _once(self, request: Request, deadline: float, value: str | None) -> Response:
+        """One request, when the rate limit lets it go."""
+        now = self._clock()
+        if (wait := self._limiter.reserve(now)) > 0:
+            now = await self._waited(wait, now, deadline)
+        timeout = min(self._timeout, deadline - now)
+        if timeout <= 0:
+            self._limiter.cancel()
+            raise NotSent(NO_TIME)
+        status = "unanswered"
+        try:
+            response = await self._transport.send(
+                request.method,
+                self._address.of(request.path),
+                headers=self._headers(request, value),
+                body=request.body,
+                timeout=timeout,
+            )
+            status = str(response.status)
+        except NotSent:
+            status = "not_sent"
+            raise
+        except CertificateRefused:
+            status = "certificate"
+            raise
+        finally:
+            self._observe(status, self._clock() - now)
+        return response
+
+    async def _waited(self, wait: float, now: float, deadline: float) -> float:
+        """What the clock says after *wait* seconds; what does not fit the deadline gives its turn back at once."""
+        if now + wait >= deadline:
+            self._limiter.cancel()
+            raise NotSent(NO_TIME)
+        try:
+            await asyncio.sleep(wait)
+        except asyncio.CancelledError:
+            self._limiter.cancel()
+            raise
+        return self._clock()
+
+    async def _renewed(self, token: RenewableToken, refused: str | None, deadline: float) -> str:
+        """A value other than *refused*. An unanswered request for a token leaves the call itself unsent."""
+        left = deadline - self._clock()
+        try:
+            async with asyncio.timeout(None if left == float("inf") else left):
+                return await token.renew(refused, lambda request: self._once(request, deadline, None))
+        except TimeoutError:
+            raise NotSent(NO_TIME) from None
+        except Unanswered as error:
+            raise NotSent(f"no answer to the request for a token: {error}") from None
+
+    def _headers(self, request: Request, value: str | None) -> list[tuple[str, str]]:
+        headers = [*request.headers]
+        if request.body is not None:
+            headers.append(("Content-Type", request.content_type))
+        if value is not None:
+            if value is not self._authorization[0]:
+                self._authorization = (value, presentable(self._authorize(value)))
+            headers.append(("Authorization", self._authorization[1]))
+        return headers
+
+    def __repr__(self) -> str:
+        return "<Client>"
+
+
+class Address:
+    """A vendor's `base_url`, to which paths are appended; what both name (`/v2`) counts once."""
+
+    def __init__(self, base_url: str) -> None:
+        self._base = base_url.rstrip("/")
+        folders = urlsplit(self._base).path.split("/")
+        self._endings = ["/" + "/".join(folders[start:]) for start in range(1, len(folders))]
+
+    def of(self, path: str) -> str:
+        """The URL of *path*, which begins with a slash."""
+        for ending in self._endings:
+            if path.startswith(ending) and path[len(ending) : len(ending) + 1] in ("", "/", "?"):
+                return self._base[: -len(ending)] + path
+        return self._base + path
+
+
+def presentable(value: str) -> str:
+    """*value*, which can be a header's; libraries that refuse one repeat it in their error."""
+    if not (value.isascii() and value.isprintable()):
+        raise UserError("a token or key holds a line break or another character that no header can hold")
+    return value

@@ -1,0 +1,63 @@
+"""How connections are made, whichever library makes them."""
+
+import re
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from stream import __version__
+from stream.errors import Exit, UserError
+
+CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """What both transports are told of connections. Times are seconds.
+
+    *keep_alive* False: every call opens its own, for vendors whose calls must not be repeated: an idle one that the
+    vendor has closed meanwhile makes calls of unknown fate.
+    """
+
+    connect_timeout: float = 3.0
+    keep_alive: bool = True
+    idle: float = 15.0  # shorter than vendors and what stands before them wait, so that they seldom close first
+    proxy: str | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+    @property
+    def user_agent(self) -> str:
+        """Who calls."""
+        return f"crmstream/{__version__}"
+
+    def authorities(self) -> list[bytes]:
+        """The certificates of `ca_file`, one PEM text each; they are trusted besides the system's."""
+        if self.ca_file is None:
+            return []
+        found = CERTIFICATE.findall(_read(self.ca_file, "ca_file"))
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=b"".join(found).decode())
+        except (ssl.SSLError, ValueError):  # an empty text is a ValueError
+            raise UserError("http.ca_file holds no readable PEM certificate", exit_code=Exit.BAD_FILE) from None
+        return found
+
+    def identity(self) -> bytes | None:
+        """Our own certificate and its key, as one PEM text."""
+        if self.cert_file is None or self.key_file is None:
+            return None
+        pem = _read(self.cert_file, "cert_file") + b"\n" + _read(self.key_file, "key_file")
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(self.cert_file, self.key_file, password="")
+        except ssl.SSLError:
+            text = "http.cert_file and http.key_file are not a PEM certificate and its key without a password"
+            raise UserError(text, exit_code=Exit.BAD_FILE) from None
+        return pem
+
+
+def _read(path: Path, setting: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"http.{setting} cannot be read: {error.strerror}", exit_code=Exit.BAD_FILE) from None

@@ -1,0 +1,79 @@
+"""Calls by pyreqwest, the transport of the hot path. What its errors mean was probed at 0.15.1, the pinned version."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from pyreqwest.client import ClientBuilder
+from pyreqwest.exceptions import RequestError
+from pyreqwest.proxy import ProxyBuilder
+
+from stream.http import BODY_LIMIT, CertificateRefused, NotSent, Response, Unanswered
+from stream.http.connections import Connections
+from stream.http.responses import Answer
+
+WITH_BODY = {"POST", "PUT", "PATCH"}  # a request that could have a body says so when it has none (RFC 9110, 8.6)
+
+
+class FastTransport:
+    """A `Transport`. A call whose task is cancelled is abandoned, not stopped: only *timeout* bounds it."""
+
+    def __init__(self, connections: Connections) -> None:
+        builder = (
+            ClientBuilder()
+            .http1_only()  # HTTP/2 resends refused streams by itself
+            .follow_redirects(False)
+            .referer(False)
+            .no_proxy()  # else the environment's, even for loopback
+            .gzip(False)  # BODY_LIMIT would bound what is read, not what it unpacks to
+            .brotli(False)
+            .zstd(False)
+            .deflate(False)
+            .user_agent(connections.user_agent)
+            .connect_timeout(timedelta(seconds=connections.connect_timeout))
+            .pool_idle_timeout(timedelta(seconds=connections.idle))
+        )
+        if not connections.keep_alive:
+            builder = builder.pool_max_idle_per_host(0)
+        if connections.proxy:
+            builder = builder.proxy(ProxyBuilder.all(connections.proxy))
+        for certificate in connections.authorities():
+            builder = builder.add_root_certificate_pem(certificate)
+        if identity := connections.identity():
+            builder = builder.identity_pem(identity)
+        self._client = builder.build()
+
+    async def send(
+        self, method: str, url: str, *, headers: list[tuple[str, str]], body: bytes | None, timeout: float
+    ) -> Response:
+        """The answer to one request, which is over (answered, failed or abandoned) within *timeout* seconds."""
+        request = self._client.request(method, url).headers(headers).timeout(timedelta(seconds=timeout))
+        if body:
+            request = request.body_bytes(body)
+        elif method in WITH_BODY:
+            request = request.header("Content-Length", "0")
+        try:
+            async with request.build_streamed() as response:
+                content = await response.body_reader.read(BODY_LIMIT)
+                return Answer(response.status, b"" if content is None else bytes(content), response.get_header)
+        except RequestError as error:
+            failure = _failure(error)
+        raise failure  # out here it drags no cause along: pyreqwest's text holds the URL, which may name a person
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._client.close()
+
+
+def _failure(error: RequestError) -> NotSent | Unanswered | CertificateRefused:
+    """What *error* means. Its type misleads (a reset after sending is a `ConnectError`); its causes do not."""
+    causes = [cause["message"] for cause in error.details["causes"] or ()]
+    text = _last_without_url(causes)
+    if "client error (Connect)" not in causes:
+        return Unanswered(text)
+    if text.startswith("invalid peer certificate"):
+        return CertificateRefused(text)
+    return NotSent(text)
+
+
+def _last_without_url(causes: Iterable[str]) -> str:
+    return next((text for text in reversed([*causes]) if " for url " not in text), "no answer")

@@ -1,0 +1,61 @@
+"""The `http` block of the configuration, and the transport that it asks for."""
+
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from stream.core.strict import Strict
+from stream.core.units import Duration
+from stream.http import Transport
+from stream.http.connections import Connections
+
+
+class HttpSettings(Strict):
+    """How vendors are called; the same for all destinations."""
+
+    transport: Literal["fast", "httpx"] = Field("fast", description="the library that makes the calls")
+    timeout: Duration = Field(10.0, gt=0, description="how long one call may take, from connecting to the last byte")
+    proxy: SecretStr | None = Field(None, description="http://user:password@host:port; the environment's is not used")
+    ca_file: Path | None = Field(None, description="PEM file of authorities to trust besides the usual ones")
+    cert_file: Path | None = Field(None, description="PEM file of our own certificate, where a vendor wants one")
+    key_file: Path | None = Field(None, description="PEM file of that certificate's key")
+
+    @field_validator("proxy")
+    @classmethod
+    def _is_address(cls, proxy: SecretStr | None) -> SecretStr | None:
+        if proxy is not None:
+            parts = urlsplit(proxy.get_secret_value())
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+                raise ValueError("it must be an address like http://proxy.example.com:3128")
+        return proxy
+
+    @model_validator(mode="after")
+    def _in_pairs(self) -> "HttpSettings":
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file go together")
+        return self
+
+
+def open_transport(settings: HttpSettings, *, keep_alive: bool = True) -> Transport:
+    """A transport as the configuration asks for; close it when done. Raises UserError for unreadable files.
+
+    *keep_alive* False for destinations that are not repeatable. A connection gets half of the timeout, 3 s at most,
+    so that one that is never made is told from an answer that never came.
+    """
+    connections = Connections(
+        connect_timeout=min(3.0, settings.timeout / 2),
+        keep_alive=keep_alive,
+        proxy=settings.proxy.get_secret_value() if settings.proxy else None,
+        ca_file=settings.ca_file,
+        cert_file=settings.cert_file,
+        key_file=settings.key_file,
+    )
+    if settings.transport == "fast":
+        from stream.http.fast import FastTransport
+
+        return FastTransport(connections)
+    from stream.http.plain import HttpxTransport
+
+    return HttpxTransport(connections)

@@ -1,0 +1,363 @@
+"""Reads a topic as a member of a consumer group, and commits. What is done with the records is decided by its owner.
+
+The rules that no record is lost by are here: partitions are paused and sought before they are read, a missing or
+impossible position is an error and never a silent reset, a commit never crosses a rebalance.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    UnknownMemberIdError,
+)
+from aiokafka.structs import OffsetAndMetadata
+
+from stream.core.offsets import OffsetTracker, restore
+from stream.core.records import Record
+from stream.errors import UserError
+from stream.kafka.admin import Admin
+from stream.kafka.security import connection
+from stream.kafka.settings import KafkaSettings
+
+logger = logging.getLogger(__name__)
+REBALANCE_SECONDS = 60  # how long the group waits for a member that is still draining
+COMMIT_SECONDS = 5.0
+Partition = tuple[str, int]
+
+
+class CommitFailed(Exception):
+    """The broker did not take a commit. Harmless around a rebalance; the next one says more."""
+
+
+class Owner(Protocol):
+    """Who works with the records: told when partitions come and go."""
+
+    async def revoke(self) -> None:
+        """Finish or abandon what is in flight, commit, close the trackers. Runs while the group waits."""
+
+    async def assign(self, trackers: Sequence[OffsetTracker]) -> None:
+        """These partitions are ours now; records follow."""
+
+
+@dataclass(slots=True)
+class Assigned:
+    """One assigned partition."""
+
+    key: TopicPartition
+    tracker: OffsetTracker
+    handed_back: bool = False  # at the window: paused until the position has moved on
+
+
+class Source:
+    """One consumer group's member."""
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        *,
+        admin: Admin,
+        topics: Sequence[str],
+        group: str,
+        start: Literal["earliest", "latest"],
+        window: int,
+        accept_loss: bool = False,
+    ) -> None:
+        self._settings = settings
+        self._admin = admin
+        self._topics = list(topics)
+        self._group = group
+        self._start = start
+        self._window = window
+        self._accept_loss = accept_loss
+        self._assigned: dict[TopicPartition, Assigned] = {}
+        self._generation = -1
+        self._failure: BaseException | None = None
+        self._paused_all = False
+        self._ready = asyncio.Event()  # the assignment is prepared: polling may go on
+        self._owner: Owner | None = None
+        self._consumer: AIOKafkaConsumer | None = None
+        self.partitions: dict[str, int] = {}
+
+    async def open(self, owner: Owner) -> None:
+        """Join the group. Raises UserError where a topic or the broker is missing."""
+        self._owner = owner
+        self.partitions = await self._admin.partitions(self._topics)
+        await self._establish()
+        self._consumer = self._make_consumer(
+            group_instance_id=self._settings.group_instance_id,
+            partition_assignment_strategy=(StickyPartitionAssignor,),
+            session_timeout_ms=int(self._settings.session_timeout * 1000),
+            heartbeat_interval_ms=int(self._settings.session_timeout * 1000 / 5),
+            rebalance_timeout_ms=REBALANCE_SECONDS * 1000,
+        )
+        await self._consumer.start()
+        self._consumer.subscribe(self._topics, listener=_Listener(self))
+
+    async def close(self) -> None:
+        """Leave the group. The owner has drained and committed before."""
+        if self._consumer is not None:
+            self._assigned.clear()
+            await self._consumer.stop()
+
+    @property
+    def rebalancing(self) -> bool:
+        """Whether the member waits for an assignment."""
+        return not self._ready.is_set()
+
+    async def poll(self, most: int, timeout: float) -> list[tuple[OffsetTracker, Sequence[Record]]]:
+        """Up to *most* records, by partition. Empty after *timeout* seconds, and after a rebalance.
+
+        Raises what makes going on impossible: UserError for an impossible position, KafkaError for the rest.
+        """
+        await self._ready.wait()
+        self._raise_failure()
+        self._resume_at_window()
+        try:
+            batches = await self._client.getmany(timeout_ms=int(timeout * 1000), max_records=max(1, most))
+        except NoOffsetForPartitionError:
+            return []  # of a partition that is still being prepared
+        except OffsetOutOfRangeError as error:
+            await self._out_of_range(error)
+            return []
+        self._raise_failure()
+        found = ((self._assigned.get(key), records) for key, records in batches.items())
+        return [(assigned.tracker, records) for assigned, records in found if assigned is not None]
+
+    def hand_back(self, tracker: OffsetTracker, offset: int) -> None:
+        """Read *offset* again later: the window, or the buffer, has no room for it."""
+        assigned = self._assigned[TopicPartition(tracker.topic, tracker.partition)]
+        assigned.handed_back = True
+        self._client.seek(assigned.key, offset)
+        self._client.pause(assigned.key)
+
+    def at_window(self, tracker: OffsetTracker) -> bool:
+        """Whether the partition stands because the window has no room for its next record."""
+        assigned = self._assigned.get(TopicPartition(tracker.topic, tracker.partition))
+        return assigned is not None and assigned.handed_back and _is_crowded(tracker)
+
+    def catch_up(self) -> None:
+        """Pass over what holds no records (markers of transactions), in the same step as the poll."""
+        for assigned in self._assigned.values():
+            position = self._position(assigned.key)
+            tracker = assigned.tracker
+            if position is not None and position > tracker.next_offset and tracker.admits(position - 1):
+                tracker.pass_over(position, "absent")
+
+    def pause(self) -> None:
+        """Read nothing more until `resume`, but stay a member."""
+        if not self._paused_all and self._assigned:
+            self._client.pause(*self._assigned)
+            self._paused_all = True
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._paused_all:
+            self._client.resume(*(a.key for a in self._assigned.values() if not a.handed_back))
+            self._paused_all = False
+
+    def end(self, tracker: OffsetTracker) -> int:
+        """The log's end as last seen; the position where nothing was fetched yet."""
+        key = TopicPartition(tracker.topic, tracker.partition)
+        highwater = self._client.highwater(key) if key in self._assigned else None
+        return max(highwater or 0, tracker.position)
+
+    async def ends(self) -> dict[Partition, int]:
+        """The end of each partition of the topics now."""
+        return await self._admin.end_offsets(self._all_partitions())
+
+    async def commit(self, trackers: Sequence[OffsetTracker]) -> None:
+        """Commit the trackers' positions. One at a time; raises CommitFailed."""
+        if self._coordinator.generation != self._generation:
+            raise CommitFailed("the group has moved on")
+        marks = [tracker.mark() for tracker in trackers]
+        offsets = {
+            TopicPartition(tracker.topic, tracker.partition): OffsetAndMetadata(*tracker.commit())
+            for tracker in trackers
+        }
+        try:
+            async with asyncio.timeout(min(COMMIT_SECONDS, self._settings.session_timeout / 2)):
+                await self._client.commit(offsets)
+        except (KafkaError, IllegalStateError, TimeoutError) as error:
+            raise CommitFailed(type(error).__name__) from error
+        for tracker, mark in zip(trackers, marks, strict=True):
+            tracker.committed(mark)
+
+    # Assignment
+
+    async def revoked(self) -> None:
+        """The listener's word: the partitions are being taken away."""
+        self._ready.clear()
+        try:
+            if self._owner is not None:
+                await self._owner.revoke()
+        except Exception as error:
+            self._fail(error)
+        self._assigned.clear()
+
+    async def prepare(self, keys: Sequence[TopicPartition]) -> None:
+        """The listener's word: these partitions are ours. Paused, restored, sought; then read."""
+        try:
+            self._client.pause(*keys)
+            self._generation = self._coordinator.generation
+            trackers = await self._restore(keys)
+            self._assigned = {key: Assigned(key, tracker) for key, tracker in zip(keys, trackers, strict=True)}
+            for key, tracker in zip(keys, trackers, strict=True):
+                self._client.seek(key, tracker.position)
+            if self._owner is not None:
+                await self._owner.assign(trackers)
+            self._paused_all = False
+            self._client.resume(*keys)
+        except Exception as error:
+            self._fail(error)
+        self._ready.set()
+
+    async def _restore(self, keys: Sequence[TopicPartition]) -> list[OffsetTracker]:
+        """A tracker for each partition, at its committed position."""
+        if not keys:
+            return []
+        committed = await self._admin.group_offsets(self._group, [(key.topic, key.partition) for key in keys])
+        begins = await self._admin.begin_offsets([(key.topic, key.partition) for key in keys])
+        ends = await self._admin.end_offsets([(key.topic, key.partition) for key in keys])
+        trackers = []
+        for topic, partition in keys:
+            begin, end = begins[topic, partition], ends[topic, partition]
+            if (topic, partition) not in committed:  # appeared after the group had positions
+                trackers.append(OffsetTracker(topic, partition, begin, window=self._window))
+                continue
+            position, metadata = committed[topic, partition]
+            tracker = restore(topic, partition, position, metadata, window=self._window)
+            if not begin <= position <= end:
+                tracker = self._lost(tracker, begin, end)
+            trackers.append(tracker)
+        return trackers
+
+    def _lost(self, tracker: OffsetTracker, begin: int, end: int) -> OffsetTracker:
+        """The log no longer holds the position: an error, or with `--accept-loss` a counted loss."""
+        place = f"{tracker.topic}/{tracker.partition}"
+        if tracker.position > end:
+            text = f"{place}: the committed position {tracker.position} is beyond the log's end {end}: was the topic made anew?"
+        else:
+            text = f"{place}: offsets {tracker.next_offset} to {begin - 1} are no longer in the log; they were never delivered"
+        if not self._accept_loss:
+            raise UserError(text, "run again with --accept-loss to go on without them, counted as lost_to_retention")
+        logger.warning("accepted loss: %s", text)
+        if tracker.position > end:
+            return OffsetTracker(tracker.topic, tracker.partition, begin, window=self._window)
+        tracker.pass_over(begin, "lost_to_retention")
+        return tracker
+
+    async def _out_of_range(self, error: OffsetOutOfRangeError) -> None:
+        """Retention overtook a partition while it was read."""
+        for key in error.args[0]:
+            assigned = self._assigned.get(key)
+            if assigned is None:
+                continue
+            partition = [(key.topic, key.partition)]
+            begin = (await self._admin.begin_offsets(partition))[key.topic, key.partition]
+            end = (await self._admin.end_offsets(partition))[key.topic, key.partition]
+            if self._assigned.get(key) is not assigned or begin <= assigned.tracker.next_offset <= end:
+                continue  # moved on meanwhile
+            self._lost(assigned.tracker, begin, end)
+            self._client.seek(key, assigned.tracker.next_offset)
+
+    async def _establish(self) -> None:
+        """Where the group has no position at all: resolve `source.start` once and commit it, before anyone joins."""
+        keys = self._all_partitions()
+        for _ in range(20):
+            if await self._admin.group_offsets(self._group, keys):
+                return
+            offsets = await (
+                self._admin.begin_offsets(keys) if self._start == "earliest" else self._admin.end_offsets(keys)
+            )
+            if await self._commit_without_members(offsets):
+                return
+            await asyncio.sleep(0.5)  # another member is doing the same
+        raise UserError(f"could not commit the first positions of group {self._group}", "look at the broker's log")
+
+    async def _commit_without_members(self, offsets: dict[Partition, int]) -> bool:
+        """Commit for a group that has no members; False where it has some."""
+        consumer = self._make_consumer()
+        await consumer.start()
+        try:
+            consumer.assign([TopicPartition(*key) for key in offsets])
+            text = OffsetTracker("", 0, 0).commit()[1]
+            await consumer.commit({TopicPartition(*key): OffsetAndMetadata(at, text) for key, at in offsets.items()})
+        except (CommitFailedError, UnknownMemberIdError):
+            return False
+        finally:
+            await consumer.stop()
+        return True
+
+    def _make_consumer(self, **options: Any) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            **connection(self._settings),
+            group_id=self._group,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            **options,
+        )
+
+    def _resume_at_window(self) -> None:
+        """Go on with the partitions that stood at their window, once a quarter of it is free."""
+        if self._paused_all:
+            return
+        for assigned in self._assigned.values():
+            if assigned.handed_back and not _is_crowded(assigned.tracker):
+                assigned.handed_back = False
+                self._client.resume(assigned.key)
+
+    def _position(self, key: TopicPartition) -> int | None:
+        """The consumer's position, read without giving way to other tasks (`position()` is a coroutine)."""
+        subscription = self._client._subscription.subscription  # noqa: SLF001
+        assignment = subscription.assignment if subscription is not None else None
+        if assignment is None or key not in assignment.tps:
+            return None
+        state = assignment.state_value(key)
+        return int(state.position) if state.has_valid_position else None
+
+    def _all_partitions(self) -> list[Partition]:
+        return [(topic, number) for topic, count in self.partitions.items() for number in range(count)]
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error
+        self._ready.set()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    @property
+    def _client(self) -> AIOKafkaConsumer:
+        assert self._consumer is not None, "open() first"  # noqa: S101 - a bug, not a user's mistake
+        return self._consumer
+
+    @property
+    def _coordinator(self) -> Any:
+        return self._client._coordinator  # noqa: SLF001 - the generation is not public
+
+
+def _is_crowded(tracker: OffsetTracker) -> bool:
+    """Whether less than a quarter of the window is free: too little to read on."""
+    return tracker.span > tracker.window * 3 // 4
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:  # noqa: ARG002 - always all
+        await self._source.revoked()
+
+    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        await self._source.prepare(sorted(assigned))

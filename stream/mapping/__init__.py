@@ -1,0 +1,151 @@
+"""An event to a destination's flat fields, by its preset and what the configuration changes. Encoding is theirs."""
+
+from collections.abc import Iterable
+from collections.abc import Mapping as Lookup
+from dataclasses import dataclass
+
+from schemas.events import Event
+from stream.core.outcomes import Filtered
+from stream.core.records import Fields
+from stream.errors import Exit, UserError
+from stream.mapping.expressions import Evaluate, Expression, compile_expression, did_you_mean
+from stream.mapping.presets import FieldRule, Preset, load_preset, read_preset, read_rule
+from stream.transforms.definition import Absent
+
+__all__ = [
+    "Expression",
+    "FieldRule",
+    "Mapped",
+    "Mapping",
+    "Preset",
+    "compile_expression",
+    "compile_mapping",
+    "load_preset",
+    "read_preset",
+]
+
+EVERYTHING = "*"
+"""In `consent`: the whole event needs it, not one field."""
+
+NO_CONSENT = Absent("field_no_consent")
+FILTERED_EVENT = Filtered("not_this_event")
+FILTERED_IDENTITY = Filtered("no_identity")
+FILTERED_CONSENT = Filtered("no_consent")
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """The fields of an event; none is null or empty. *notes* are the event's own and those of its fields."""
+
+    fields: Fields
+    notes: tuple[str, ...]
+
+
+class Mapping:
+    """One destination's mapping, compiled; `compile_mapping` makes it."""
+
+    __slots__ = ("_category", "_identity", "_plans")
+
+    def __init__(
+        self, plans: dict[str, tuple[tuple[str, Evaluate], ...]], identity: tuple[str, ...], category: str | None
+    ) -> None:
+        self._plans = plans
+        self._identity = identity
+        self._category = category
+
+    def takes(self, event: Event) -> bool:
+        """Whether events of this name are for the destination."""
+        return event.event in self._plans
+
+    def map(self, event: Event) -> Mapped | Filtered:
+        """The event's fields; filtered, in this order, as `not_this_event`, `no_identity` or `no_consent`."""
+        plan = self._plans.get(event.event)
+        if plan is None:
+            return FILTERED_EVENT
+        fields: Fields = {}
+        notes = event.notes
+        for name, evaluate in plan:
+            value = evaluate(event)
+            if type(value) is not Absent:
+                fields[name] = value
+            elif value.note and value.note not in notes:
+                notes = (*notes, value.note)
+        for name in self._identity:
+            if name in fields:
+                break
+        else:
+            if self._identity:
+                return FILTERED_IDENTITY
+        if self._category is not None and not granted(event, self._category):
+            return FILTERED_CONSENT
+        return Mapped(fields, notes)
+
+
+def granted(event: Event, category: str) -> bool:
+    """Whether `context.consent.canonical` holds exactly true for the category: anything else is no consent."""
+    consent = event.context.get("consent")
+    canonical = consent.get("canonical") if type(consent) is dict else None
+    return type(canonical) is dict and canonical.get(category) is True
+
+
+def compile_mapping(
+    preset: Preset,
+    *,
+    events: Iterable[str] | None = None,
+    fields: Lookup[str, object] | None = None,
+    consent: Lookup[str, str] | None = None,
+    config: Lookup[str, object] | None = None,
+    place: str = "destinations",
+) -> Mapping:
+    """The preset with the configuration's changes.
+
+    *events* replaces its list; *fields* changes or adds expressions, None removes one; *consent* is {field or "*":
+    category}; *config* is what paths under `config` see: the settings without secrets. Raises UserError with *place*.
+    """
+    consent = dict(consent or {})
+    rules = _rules(preset, fields or {}, place)
+    _check_names(preset, rules, consent, place)
+    compiled = {
+        name: compile_expression(rule.value, place=f"{place}.fields.{name}", config=config).evaluate
+        for name, rule in rules.items()
+    }
+    category = consent.pop(EVERYTHING, None)
+    for name, needed in consent.items():
+        compiled[name] = _with_consent(compiled[name], needed)
+    names = list(preset.events if events is None else events)
+    if not names or not all(isinstance(name, str) and name.strip() for name in names):
+        raise UserError(f"{place}.events: needs the names of events", "`enabled: false` stops it", Exit.BAD_FILE)
+    plans = {
+        event: tuple((name, compiled[name]) for name, rule in rules.items() if rule.fills(event)) for event in names
+    }
+    return Mapping(plans, tuple(name for name in preset.identity if name in rules), category)
+
+
+def _rules(preset: Preset, changes: Lookup[str, object], place: str) -> dict[str, FieldRule]:
+    rules = dict(preset.fields)
+    for name, change in changes.items():
+        if change is not None:
+            rules[name] = read_rule(change, place=f"{place}.fields.{name}")
+        elif rules.pop(name, None) is None:
+            near = did_you_mean(name, list(rules))
+            raise UserError(f"{place}.fields.{name}: there is no such field to remove{near}", exit_code=Exit.BAD_FILE)
+    return rules
+
+
+def _check_names(preset: Preset, rules: dict[str, FieldRule], consent: Lookup[str, str], place: str) -> None:
+    """A misspelt name here would drop every event, or let a field go without its consent."""
+    if preset.identity and not any(name in rules for name in preset.identity):
+        names = " or ".join(preset.identity)
+        raise UserError(f"{place}.fields: {names} must stay, it identifies the contact", exit_code=Exit.BAD_FILE)
+    for name in consent:
+        if name != EVERYTHING and name not in rules:
+            near = did_you_mean(name, list(rules))
+            raise UserError(f"{place}.consent.{name}: there is no such field{near}", exit_code=Exit.BAD_FILE)
+
+
+def _with_consent(evaluate: Evaluate, category: str) -> Evaluate:
+    def consented(event: Event) -> object:
+        value = evaluate(event)
+        return value if type(value) is Absent or granted(event, category) else NO_CONSENT
+
+    return consented

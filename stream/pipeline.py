@@ -1,0 +1,349 @@
+"""One destination's whole path for destinations that are called: source, decoding, mapping, delivery, commit.
+
+Also what happens when partitions come and go, and at the end. What to send when is decided in `stream.core`.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+import structlog
+
+from stream.core.health import Bury, State
+from stream.core.lease import Lease
+from stream.core.limits import RateLimit
+from stream.core.offsets import OffsetTracker
+from stream.core.outcomes import Filtered, Rejected
+from stream.core.records import Fields, Message, Record
+from stream.delivery import Burials, Delivery
+from stream.kafka.source import CommitFailed, Partition
+from stream.telemetry.metrics import Meters
+from stream.telemetry.state import DestinationState, Holding, PartitionState
+
+POLL = 250  # records read at once: more would keep the senders waiting while they are mapped
+AT_WINDOW_SECONDS = 5.0  # how long a partition stands at its window before the message that holds it is buried early
+log = structlog.get_logger()
+
+
+class Reads(Protocol):
+    """The source, as the pipeline needs it."""
+
+    partitions: dict[str, int]
+
+    @property
+    def rebalancing(self) -> bool: ...
+    async def open(self, owner: "Pipeline") -> None: ...
+    async def close(self) -> None: ...
+    async def poll(self, most: int, timeout: float) -> list[tuple[OffsetTracker, Sequence[Record]]]: ...
+    def hand_back(self, tracker: OffsetTracker, offset: int) -> None: ...
+    def at_window(self, tracker: OffsetTracker) -> bool: ...
+    def catch_up(self) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def end(self, tracker: OffsetTracker) -> int: ...
+    async def ends(self) -> dict[Partition, int]: ...
+    async def commit(self, trackers: Sequence[OffsetTracker]) -> None: ...
+
+
+MapRecord = Callable[[Record], "Mapped | Filtered | Rejected"]
+
+
+class Mapped(Protocol):
+    """What a record became: enough to make a message of."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def fields(self) -> Fields: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def event_time(self) -> float: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
+
+class Pipeline:
+    """One destination on this member."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        source: Reads,
+        map_record: MapRecord,
+        delivery: Delivery,
+        burials: Burials,
+        lease: Lease,
+        limit: RateLimit,
+        rate: float | None,
+        meters: Meters,
+        buffer: int,
+        buffer_bytes: int,
+        commit_every: float,
+        drain: float,
+        wall: Callable[[], float],
+    ) -> None:
+        self.name = name
+        self.delivery = delivery
+        self.trackers: list[OffsetTracker] = []
+        self.assigned = False
+        self._source = source
+        self._map_record = map_record
+        self._burials = burials
+        self._lease = lease
+        self._limit = limit
+        self._rate = rate
+        self._meters = meters
+        self._buffer = buffer
+        self._buffer_bytes = buffer_bytes
+        self._commit_every = commit_every
+        self._drain = drain
+        self._wall = wall
+        self._loop = asyncio.get_running_loop()
+        self._turned = self._loop.time()
+        self._committing = asyncio.Lock()
+        self._letters: deque[tuple[Record, OffsetTracker, Rejected]] = deque()
+        self._letter_waits = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._stood_since: dict[OffsetTracker, float] = {}
+        self._targets: dict[Partition, int] | None = None  # of `--drain`
+
+    # Life
+
+    async def run(self, *, drain: bool = False) -> None:
+        """Deliver until `stop`, then leave cleanly. *drain*: stop when what the topics held at the start is settled."""
+        await self._source.open(self)
+        try:
+            if drain:
+                self._targets = await self._source.ends()
+            async with asyncio.TaskGroup() as tasks:
+                running = [
+                    tasks.create_task(turn(), name=f"{self.name} {turn.__name__.strip('_')}")
+                    for turn in (self._read, self._commit_regularly, self._bury_letters, self._watch, self.delivery.run)
+                ]
+                await self._stopping.wait()
+                log.info("draining", destination=self.name)
+                await self.revoke()
+                for task in running:
+                    task.cancel()
+        finally:
+            await self._source.close()
+            log.info("stopped", destination=self.name)
+
+    def stop(self) -> None:
+        """End `run`: what is in flight is finished, positions are committed, the group is left."""
+        self._stopping.set()
+
+    async def revoke(self) -> None:
+        """Give the partitions up: finish what is in flight, commit, and hear no more of them."""
+        self.delivery.health.drain()
+        try:
+            async with asyncio.timeout(self._drain):
+                await self.delivery.quiet()
+        except TimeoutError:
+            log.warning("some calls outlasted the drain time", destination=self.name)
+        await self._commit(self.trackers)
+        self._lease.lose()
+        for tracker in self.trackers:
+            tracker.close()
+        self.trackers = []
+        self._stood_since.clear()
+        self._letters = deque(letter for letter in self._letters if not letter[1].closed)
+        self.delivery.scheduler.drop_closed(self._loop.time())
+
+    async def assign(self, trackers: Sequence[OffsetTracker]) -> None:
+        """Take partitions on. Nothing is sent before a first commit has proved that they are ours."""
+        now = self._loop.time()
+        self.trackers = list(trackers)
+        self.assigned = True
+        if self._rate is not None:
+            everyone = max(1, sum(self._source.partitions.values()))
+            self._limit.share(self._rate * max(1, len(trackers)) / everyone, now)
+        await self._commit(self.trackers)
+        if not self._stopping.is_set():
+            self.delivery.health.assign()
+        log.info("assigned", destination=self.name, partitions=len(trackers))
+        self.delivery.wake()
+
+    # Reading
+
+    async def _read(self) -> None:
+        while True:
+            self._turned = self._loop.time()
+            most = min(POLL, self._buffer - self._unsettled())
+            if most <= 0 or self.delivery.scheduler.size >= self._buffer_bytes:
+                await self._wait_for_room()
+                continue
+            for tracker, records in await self._source.poll(most, timeout=0.2):
+                self._admit(tracker, records)
+            self._source.catch_up()
+            self.delivery.wake()
+            if self._letters:
+                self._letter_waits.set()
+            await asyncio.sleep(0)  # the senders' turn, also while records are always at hand
+
+    async def _wait_for_room(self) -> None:
+        """Read nothing until a quarter of the buffer is free; polling goes on, or the group would expel the member."""
+        waited = 0
+        while not self._stopping.is_set():
+            if (
+                self._unsettled() <= self._buffer * 3 // 4
+                and self.delivery.scheduler.size <= self._buffer_bytes * 3 // 4
+            ):
+                break
+            await asyncio.sleep(0.005)
+            waited += 1
+            if waited % 200 == 0:  # about a second: pausing drops what was fetched ahead, so not for less
+                self._source.pause()
+                for tracker, records in await self._source.poll(1, timeout=0):
+                    self._source.hand_back(tracker, records[0].offset)  # of partitions that were assigned just now
+                self._turned = self._loop.time()
+        self._source.resume()
+
+    def _admit(self, tracker: OffsetTracker, records: Sequence[Record]) -> None:
+        now = self._loop.time()
+        for record in records:
+            if tracker.closed:
+                return
+            if not tracker.admits(record.offset) or self.delivery.scheduler.size >= self._buffer_bytes:
+                self._source.hand_back(tracker, record.offset)
+                return
+            if tracker.admit(record.offset):
+                self._accept(record, tracker, now)
+
+    def _accept(self, record: Record, tracker: OffsetTracker, now: float) -> None:
+        """Make a message of a record, or settle it with its reason."""
+        mapped = self._map_record(record)
+        if isinstance(mapped, Filtered):
+            self.delivery.filtered[mapped.reason] += 1
+            self._meters.filtered.inc()
+            tracker.settle(record.offset, "filtered")
+        elif isinstance(mapped, Rejected):
+            self._letters.append((record, tracker, mapped))
+        else:
+            message = Message(mapped.key, mapped.fields, mapped.body, record, tracker, mapped.event_time, mapped.notes)
+            self.delivery.scheduler.add(message, now)
+
+    def _unsettled(self) -> int:
+        return sum(tracker.unsettled for tracker in self.trackers)
+
+    # Burying what could not be read
+
+    async def _bury_letters(self) -> None:
+        """Records that no message could be made of: buried side by side, as there is no order among them."""
+        while True:
+            await self._letter_waits.wait()
+            self._letter_waits.clear()
+            while self._letters:
+                letters = [self._letters.popleft() for _ in range(min(100, len(self._letters)))]
+                async with asyncio.TaskGroup() as burials:
+                    for record, tracker, rejected in letters:
+                        burials.create_task(self._bury_letter(record, tracker, rejected))
+
+    async def _bury_letter(self, record: Record, tracker: OffsetTracker, rejected: Rejected) -> None:
+        bury = Bury(rejected.reason, rejected.detail)
+        with self.delivery.busy():
+            await self._burials.bury(record, bury, attempts=0, first_failed_at=None, stage="map")
+        if not tracker.closed:
+            self._meters.dead_lettered.inc()
+        tracker.settle(record.offset, "dead_lettered")
+
+    # Committing
+
+    async def _commit_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(self._commit_every)
+            changed = [tracker for tracker in self.trackers if tracker.changed]
+            if not changed and self.trackers and self._lease.stale(self._loop.time()):
+                changed = self.trackers[:1]  # nothing new, but a proof that we are still a member
+            await self._commit(changed)
+            if self._targets is not None and self._reached(self._targets):
+                self.stop()
+
+    async def _commit(self, trackers: Sequence[OffsetTracker]) -> None:
+        """Commit; a failure is counted and left to the next turn, or to the partition's next owner."""
+        if not trackers:
+            return
+        async with self._committing:
+            sent_at = self._loop.time()
+            try:
+                await self._source.commit(trackers)
+            except CommitFailed as error:
+                self._meters.commits_failed.inc()
+                log.warning("commit failed", destination=self.name, error=str(error))
+                return
+            self._meters.commits_ok.inc()
+            held = self._lease.holds(sent_at)
+            self._lease.prove(sent_at)
+            if not held:
+                self.delivery.wake()
+
+    def _reached(self, targets: dict[Partition, int]) -> bool:
+        if not self.assigned or self._source.rebalancing:
+            return False
+        return all(tracker.position >= targets[tracker.topic, tracker.partition] for tracker in self.trackers)
+
+    # Watching
+
+    async def _watch(self) -> None:
+        """Once a second: partitions that stand at their window, and what the metrics show."""
+        while True:
+            await asyncio.sleep(1.0)
+            now = self._loop.time()
+            state = self._state(now)
+            for tracker in self.trackers:
+                if state is not State.RUNNING or not self._source.at_window(tracker):
+                    self._stood_since.pop(tracker, None)
+                elif now - self._stood_since.setdefault(tracker, now) >= AT_WINDOW_SECONDS:
+                    await self._bury_early(tracker)
+            if self.trackers:
+                self._meters.oldest_pending.observe(self._oldest_pending())
+
+    async def _bury_early(self, tracker: OffsetTracker) -> None:
+        message = self._waiting_heads().get((tracker, tracker.position))
+        if message is not None and (bury := self.delivery.health.bury_early(message)) is not None:
+            log.warning("buried early", destination=self.name, partition=tracker.partition, offset=tracker.position)
+            await self.delivery.bury_waiting(message, bury)
+
+    def _state(self, now: float) -> State:
+        return self.delivery.health.state(now, all_delayed=self.delivery.scheduler.all_delayed())
+
+    def _oldest_pending(self) -> float:
+        oldest = min((message.record.timestamp for message in self.delivery.scheduler), default=None)
+        return 0.0 if oldest is None else max(0.0, self._wall() - oldest / 1000)
+
+    def snapshot(self) -> DestinationState:
+        """How the destination is doing, for people and their tools."""
+        now = self._loop.time()
+        state = self._state(now)
+        health = self.delivery.health
+        waiting = self._waiting_heads()
+        partitions = tuple(self._partition(tracker, waiting) for tracker in self.trackers)
+        return DestinationState(
+            state=str(state) if self.assigned else "unassigned",
+            reason=health.reason(),
+            since=datetime.fromtimestamp(self._wall() - (now - health.since), UTC).isoformat(timespec="seconds"),
+            assigned=self.assigned,
+            lag=sum(partition.lag for partition in partitions),
+            pending=self._unsettled(),
+            in_flight=self.delivery.in_flight,
+            concurrency=self.delivery.concurrency,
+            oldest_pending_seconds=self._oldest_pending(),
+            seconds_since_turn=0.0 if self._source.rebalancing else now - self._turned,
+            partitions=partitions,
+        )
+
+    def _waiting_heads(self) -> dict[tuple[OffsetTracker, int], Message]:
+        """The failed messages that wait at the head of their key, by place."""
+        return {(m.tracker, m.record.offset): m for m in self.delivery.scheduler.delayed_heads()}
+
+    def _partition(self, tracker: OffsetTracker, waiting: dict[tuple[OffsetTracker, int], Message]) -> PartitionState:
+        end = self._source.end(tracker)
+        holding = None
+        if tracker.unsettled:
+            message = waiting.get((tracker, tracker.position))
+            holding = Holding(tracker.position, message.failure if message else "waiting for its turn or its answer")
+        return PartitionState(tracker.topic, tracker.partition, tracker.position, end, end - tracker.position, holding)
