@@ -11,6 +11,7 @@ import typer
 
 from stream.commands.check import check
 from stream.commands.init import init
+from stream.commands.run import run as run_command
 from stream.commands.schema import schema
 from stream.commands.transforms import transforms
 from stream.commands.version import version
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (init, check, schema, transforms, version):
+for command in (init, check, run_command, schema, transforms, version):
     app.command()(command)
 
 

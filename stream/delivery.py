@@ -28,7 +28,7 @@ class Burials(Protocol):
     """Where dead letters go."""
 
     async def bury(
-        self, record: Record, bury: Bury, *, attempts: int, first_failed_at: float | None, stage: str
+        self, record: Record, bury: Bury, *, attempts: int, first_failed_at: float | None
     ) -> None:
         """Returns once the broker has acknowledged the letter, however long that takes."""
 
@@ -109,7 +109,7 @@ class Delivery:
             None if message.first_failed_at is None else self._wall() - (self._loop.time() - message.first_failed_at)
         )
         attempts = message.failures + (bury.reason != "exhausted")
-        await self._burials.bury(message.record, bury, attempts=attempts, first_failed_at=first, stage="deliver")
+        await self._burials.bury(message.record, bury, attempts=attempts, first_failed_at=first)
         if not message.tracker.closed:
             self._meters.dead_lettered.inc()
         message.tracker.settle(message.record.offset, "dead_lettered")
@@ -240,7 +240,7 @@ class Delivery:
     async def _perform(self, message: Message, outcome: Outcome, batch: Batch) -> None:
         now = self._loop.time()
         if message.parts and not isinstance(outcome, Delivered | Throttled | Blocked):
-            message = self._take_apart(message)
+            message = self.scheduler.take_apart(message)
             if isinstance(outcome, Rejected):
                 self.scheduler.release(message, now)  # which part it was is seen when each goes alone
                 return
@@ -261,15 +261,6 @@ class Delivery:
             message.company = len(batch) // 2
             self.scheduler.release(message, now)
         self.health.finish(batch, now)
-
-    @staticmethod
-    def _take_apart(merged: Message) -> Message:
-        """The oldest part, which goes next; none of the parts is merged again."""
-        for part in merged.parts:
-            part.alone = True
-        head = merged.parts[0]
-        head.started, head.previous = merged.started, merged.previous
-        return head
 
     async def _follow_up(self) -> None:
         """What the call said about other messages than its own."""

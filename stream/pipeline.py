@@ -16,9 +16,10 @@ from stream.core.lease import Lease
 from stream.core.limits import RateLimit
 from stream.core.offsets import OffsetTracker
 from stream.core.outcomes import Filtered, Rejected
-from stream.core.records import Fields, Message, Record
+from stream.core.records import Message, Record
 from stream.delivery import Burials, Delivery
 from stream.kafka.source import CommitFailed, Partition
+from stream.messages import Make
 from stream.telemetry.metrics import Meters
 from stream.telemetry.state import DestinationState, Holding, PartitionState
 
@@ -47,24 +48,6 @@ class Reads(Protocol):
     async def commit(self, trackers: Sequence[OffsetTracker]) -> None: ...
 
 
-MapRecord = Callable[[Record], "Mapped | Filtered | Rejected"]
-
-
-class Mapped(Protocol):
-    """What a record became: enough to make a message of."""
-
-    @property
-    def key(self) -> str: ...
-    @property
-    def fields(self) -> Fields: ...
-    @property
-    def body(self) -> bytes: ...
-    @property
-    def event_time(self) -> float: ...
-    @property
-    def notes(self) -> tuple[str, ...]: ...
-
-
 class Pipeline:
     """One destination on this member."""
 
@@ -73,7 +56,7 @@ class Pipeline:
         name: str,
         *,
         source: Reads,
-        map_record: MapRecord,
+        make: Make,
         delivery: Delivery,
         burials: Burials,
         lease: Lease,
@@ -91,7 +74,7 @@ class Pipeline:
         self.trackers: list[OffsetTracker] = []
         self.assigned = False
         self._source = source
-        self._map_record = map_record
+        self._make = make
         self._burials = burials
         self._lease = lease
         self._limit = limit
@@ -115,6 +98,7 @@ class Pipeline:
 
     async def run(self, *, drain: bool = False) -> None:
         """Deliver until `stop`, then leave cleanly. *drain*: stop when what the topics held at the start is settled."""
+        await self.delivery.check()  # a destination that is refused starts blocked
         await self._source.open(self)
         try:
             if drain:
@@ -145,7 +129,10 @@ class Pipeline:
                 await self.delivery.quiet()
         except TimeoutError:
             log.warning("some calls outlasted the drain time", destination=self.name)
-        await self._commit(self.trackers)
+        for _ in range(3):  # what is not committed now is repeated by the next owner
+            if await self._commit(self.trackers):
+                break
+            await asyncio.sleep(0.2)
         self._lease.lose()
         for tracker in self.trackers:
             tracker.close()
@@ -188,7 +175,7 @@ class Pipeline:
     async def _wait_for_room(self) -> None:
         """Read nothing until a quarter of the buffer is free; polling goes on, or the group would expel the member."""
         waited = 0
-        while not self._stopping.is_set():
+        while True:
             if (
                 self._unsettled() <= self._buffer * 3 // 4
                 and self.delivery.scheduler.size <= self._buffer_bytes * 3 // 4
@@ -216,16 +203,15 @@ class Pipeline:
 
     def _accept(self, record: Record, tracker: OffsetTracker, now: float) -> None:
         """Make a message of a record, or settle it with its reason."""
-        mapped = self._map_record(record)
-        if isinstance(mapped, Filtered):
-            self.delivery.filtered[mapped.reason] += 1
+        made = self._make(record, tracker)
+        if isinstance(made, Message):
+            self.delivery.scheduler.add(made, now)
+        elif isinstance(made, Filtered):
+            self.delivery.filtered[made.reason] += 1
             self._meters.filtered.inc()
             tracker.settle(record.offset, "filtered")
-        elif isinstance(mapped, Rejected):
-            self._letters.append((record, tracker, mapped))
         else:
-            message = Message(mapped.key, mapped.fields, mapped.body, record, tracker, mapped.event_time, mapped.notes)
-            self.delivery.scheduler.add(message, now)
+            self._letters.append((record, tracker, made))
 
     def _unsettled(self) -> int:
         return sum(tracker.unsettled for tracker in self.trackers)
@@ -246,7 +232,7 @@ class Pipeline:
     async def _bury_letter(self, record: Record, tracker: OffsetTracker, rejected: Rejected) -> None:
         bury = Bury(rejected.reason, rejected.detail)
         with self.delivery.busy():
-            await self._burials.bury(record, bury, attempts=0, first_failed_at=None, stage="map")
+            await self._burials.bury(record, bury, attempts=0, first_failed_at=None)
         if not tracker.closed:
             self._meters.dead_lettered.inc()
         tracker.settle(record.offset, "dead_lettered")
@@ -263,10 +249,10 @@ class Pipeline:
             if self._targets is not None and self._reached(self._targets):
                 self.stop()
 
-    async def _commit(self, trackers: Sequence[OffsetTracker]) -> None:
-        """Commit; a failure is counted and left to the next turn, or to the partition's next owner."""
+    async def _commit(self, trackers: Sequence[OffsetTracker]) -> bool:
+        """Whether the broker took the commit; a failure is counted and left to the next turn."""
         if not trackers:
-            return
+            return True
         async with self._committing:
             sent_at = self._loop.time()
             try:
@@ -274,12 +260,13 @@ class Pipeline:
             except CommitFailed as error:
                 self._meters.commits_failed.inc()
                 log.warning("commit failed", destination=self.name, error=str(error))
-                return
+                return False
             self._meters.commits_ok.inc()
             held = self._lease.holds(sent_at)
             self._lease.prove(sent_at)
             if not held:
                 self.delivery.wake()
+            return True
 
     def _reached(self, targets: dict[Partition, int]) -> bool:
         if not self.assigned or self._source.rebalancing:

@@ -229,11 +229,11 @@ class Health:
             case Delivered():
                 if self._sick:
                     self._sick.discard(message.key)
-                self._proof(message.key, batch.started, now)
+                self._proof(message.key, batch.started)
                 self._count_burial(buried=False)
                 return SETTLE
             case Rejected():
-                self._proof(message.key, batch.started, now)
+                self._proof(message.key, batch.started)
                 self._count_burial(buried=True)
                 return Bury(outcome.reason, outcome.detail, outcome.status)
             case Throttled():
@@ -265,7 +265,7 @@ class Health:
                 self._checked = True
                 return
             self._unblock()
-            self._proof("", started, now)
+            self._proof("", now)  # it passed just now, so after any call that it is to tell about
         else:
             self._block(refusal, started, now, by_check=True)
             self._postpone_probe(now)
@@ -315,7 +315,7 @@ class Health:
     def _suspended(self, all_delayed: bool) -> bool:
         return self._row >= self._row_limit or (self._row > 0 and all_delayed)
 
-    def _proof(self, key: str, started: float, now: float) -> None:
+    def _proof(self, key: str, started: float) -> None:
         """Another verdict than a failure: whatever was thought to be down is not."""
         self._alive = True
         if key == self._latest[1]:

@@ -78,11 +78,6 @@ class OffsetTracker:
         """How many offsets above the position are settled."""
         return len(self._done)
 
-    @property
-    def span(self) -> int:
-        """How far reading has run ahead of the position, in offsets."""
-        return self.next_offset - self.position
-
     def admits(self, offset: int) -> bool:
         """Whether the window has room for this offset. The record at the position is always admitted."""
         return offset < self.position + self.window or not self.unsettled

@@ -133,6 +133,15 @@ class Scheduler:
         self._drop_closed(lane)
         self._next(lane, now)
 
+    def take_apart(self, merged: Message) -> Message:
+        """The oldest part of a merged message, in flight in its place; none of the parts is merged again."""
+        for part in merged.parts:
+            part.alone = True
+        self._lane(merged).taken = 1
+        head = merged.parts[0]
+        head.started, head.previous = merged.started, merged.previous
+        return head
+
     def delay(self, message: Message, due: float) -> None:
         """The message in flight failed: its key waits until *due*."""
         lane = self._lane(message)

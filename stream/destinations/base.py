@@ -4,7 +4,6 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
@@ -99,7 +98,6 @@ class Calls(ABC):
     """
 
     type: ClassVar[str]
-    settings_model: ClassVar[type[DestinationSettings]]
     repeatable: ClassVar[bool] = True  # whether the same call twice leaves the vendor as one would
     coalesces: ClassVar[bool] = False  # whether consecutive upserts may be merged, where the settings ask for it
 
@@ -138,10 +136,3 @@ class Calls(ABC):
     @abstractmethod
     def check(self) -> AsyncIterator[Check]:
         """The connection test, line by line. Raises like `send` where the vendor cannot be reached."""
-
-    @classmethod
-    def folder(cls) -> Path:
-        """Where the preset and the sandbox are."""
-        import sys
-
-        return Path(str(sys.modules[cls.__module__].__file__)).parent

@@ -55,7 +55,7 @@ class Assigned:
 
     key: TopicPartition
     tracker: OffsetTracker
-    handed_back: bool = False  # at the window: paused until the position has moved on
+    handed_back: int | None = None  # the offset there was no room for: paused until there is
 
 
 class Source:
@@ -136,14 +136,14 @@ class Source:
     def hand_back(self, tracker: OffsetTracker, offset: int) -> None:
         """Read *offset* again later: the window, or the buffer, has no room for it."""
         assigned = self._assigned[TopicPartition(tracker.topic, tracker.partition)]
-        assigned.handed_back = True
+        assigned.handed_back = offset
         self._client.seek(assigned.key, offset)
         self._client.pause(assigned.key)
 
     def at_window(self, tracker: OffsetTracker) -> bool:
         """Whether the partition stands because the window has no room for its next record."""
         assigned = self._assigned.get(TopicPartition(tracker.topic, tracker.partition))
-        return assigned is not None and assigned.handed_back and _is_crowded(tracker)
+        return assigned is not None and assigned.handed_back is not None and is_crowded(tracker, assigned.handed_back)
 
     def catch_up(self) -> None:
         """Pass over what holds no records (markers of transactions), in the same step as the poll."""
@@ -162,7 +162,7 @@ class Source:
     def resume(self) -> None:
         """Read again."""
         if self._paused_all:
-            self._client.resume(*(a.key for a in self._assigned.values() if not a.handed_back))
+            self._client.resume(*(a.key for a in self._assigned.values() if a.handed_back is None))
             self._paused_all = False
 
     def end(self, tracker: OffsetTracker) -> int:
@@ -313,8 +313,8 @@ class Source:
         if self._paused_all:
             return
         for assigned in self._assigned.values():
-            if assigned.handed_back and not _is_crowded(assigned.tracker):
-                assigned.handed_back = False
+            if assigned.handed_back is not None and not is_crowded(assigned.tracker, assigned.handed_back):
+                assigned.handed_back = None
                 self._client.resume(assigned.key)
 
     def _position(self, key: TopicPartition) -> int | None:
@@ -347,9 +347,9 @@ class Source:
         return self._client._coordinator  # noqa: SLF001 - the generation is not public
 
 
-def _is_crowded(tracker: OffsetTracker) -> bool:
-    """Whether less than a quarter of the window is free: too little to read on."""
-    return tracker.span > tracker.window * 3 // 4
+def is_crowded(tracker: OffsetTracker, offset: int) -> bool:
+    """Whether reading on at this offset would leave less than a quarter of the window free."""
+    return tracker.unsettled > 0 and 4 * (offset - tracker.position) > 3 * tracker.window
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

@@ -10,7 +10,6 @@ from stream.settings.model import Settings
 from stream.settings.yaml_text import Document, Steps
 
 INERT = {
-    ("kafka", "group_instance_id"): "members join without it",
     ("source", "remember_traits"): "an event has the traits it brings",
     ("receipts",): "no receipts are written",
     ("privacy",): "no privacy requests are read and nothing is erased",

@@ -41,7 +41,6 @@ class DeadLetters:
         *,
         attempts: int,
         first_failed_at: float | None,
-        stage: str,  # noqa: ARG002 - follows from the reason
     ) -> None:
         """Return once the broker has acknowledged the letter, however long that takes.
 

@@ -77,21 +77,25 @@ async def vendor(behaviour: Behaviour, tls: ssl.SSLContext | None = None) -> Asy
     here = Vendor("")
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        wire = Wire(here, reader, writer)
+        wire, connection = Wire(here, reader, writer), writer.transport
         try:
+            if tls:
+                await writer.start_tls(tls)
             while wire.open:
                 here.arrivals.append(await wire.arrival())
                 await behaviour(wire)
+            writer.close()
         except (OSError, EOFError):
             pass
         finally:
-            writer.close()
+            if not connection.is_closing():
+                connection.abort()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         here.connections += 1
         calls.add(asyncio.ensure_future(serve(reader, writer)))
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls, backlog=500)
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, backlog=500)
     here.url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield here
@@ -100,6 +104,7 @@ async def vendor(behaviour: Behaviour, tls: ssl.SSLContext | None = None) -> Asy
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
+        await asyncio.sleep(0.001)  # the loop lets go of the connections before a test may end it
 
 
 def answers(status: int = 200, body: bytes = b"{}", *headers: bytes) -> Behaviour:

@@ -39,7 +39,7 @@ def at(broker: Broker) -> KafkaSettings:
 
 async def bury(producer: Producer, topic: str, record: Came, because: Bury = REFUSED) -> None:
     burials = DeadLetters(producer, topic=topic, destination="attio", wall=lambda: NOON)
-    await burials.bury(record, because, attempts=1, first_failed_at=None, stage="deliver")
+    await burials.bury(record, because, attempts=1, first_failed_at=None)
 
 
 async def found(broker: Broker, topic: str) -> list[Letter]:

@@ -1,0 +1,5 @@
+"""`python -m stream` is `crmstream`."""
+
+from stream.cli import main
+
+main()

@@ -1,0 +1,37 @@
+"""How a command runs its event loop, and ends on a signal."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """uvloop where it is installed."""
+    try:
+        import uvloop
+    except ImportError:  # Windows
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def run_until_signalled(main: Coroutine[Any, Any, None], *, stop: Callable[[], None]) -> None:
+    """Run *main*. The first SIGTERM or SIGINT calls *stop*; a second one ends the process at once."""
+
+    async def with_signals() -> None:
+        loop = asyncio.get_running_loop()
+        heard: list[int] = []
+
+        def on_signal(number: int) -> None:
+            if heard:
+                os._exit(128 + number)
+            heard.append(number)
+            stop()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal, number)
+        await main
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(with_signals())
