@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from stream.commands.check import check
+from stream.commands.demo import demo
 from stream.commands.init import init
 from stream.commands.run import run as run_command
 from stream.commands.schema import schema
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (init, check, run_command, schema, transforms, version):
+for command in (demo, init, check, run_command, schema, transforms, version):
     app.command()(command)
 
 

@@ -4,7 +4,7 @@ Also what happens when partitions come and go, and at the end. What to send when
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
@@ -73,6 +73,7 @@ class Pipeline:
         self.delivery = delivery
         self.trackers: list[OffsetTracker] = []
         self.assigned = False
+        self.final_totals = Counter[str]()  # of the partitions given up last
         self._source = source
         self._make = make
         self._burials = burials
@@ -134,6 +135,7 @@ class Pipeline:
                 break
             await asyncio.sleep(0.2)
         self._lease.lose()
+        self.final_totals = sum((Counter(tracker.totals) for tracker in self.trackers), Counter[str]())
         for tracker in self.trackers:
             tracker.close()
         self.trackers = []

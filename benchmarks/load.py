@@ -1,0 +1,107 @@
+"""The events of a benchmark: made here, and produced to a topic of twelve partitions. Nothing of the program is used."""
+
+import random
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import orjson
+from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+PARTITIONS = 12
+SEED = 7
+
+FIRST_NAMES = ("Ada", "Björn", "Chloé", "Dmitri", "Esra", "Fatima", "Grace", "Hiroshi", "Inés", "Jack")
+LAST_NAMES = ("Andersson", "Brown", "Costa", "Dubois", "Evans", "Fischer", "García", "Hughes", "Ito", "Jones", "Kaya")
+JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def events(count: int, contacts: int) -> Iterator[tuple[int, bytes]]:
+    """*count* identify events of 600 to 1,000 bytes, each with its contact, numbered from 0 in their order.
+
+    Contacts take turns in rounds, in a new random order each round, so all have equally many: were it left to chance,
+    the end of a run would measure how much the busiest contact has left.
+    """
+    chance = random.Random(SEED)
+    order = list(range(contacts))
+    for number in range(count):
+        if number % contacts == 0:
+            chance.shuffle(order)
+        contact = order[number % contacts]
+        yield contact, event(number, contact, chance)
+
+
+def event(number: int, contact: int, chance: random.Random) -> bytes:
+    """An envelope of the datafly dialect. The job title is the number, by which the vendor knows the event."""
+    first, last = FIRST_NAMES[contact % len(FIRST_NAMES)], LAST_NAMES[contact % len(LAST_NAMES)]
+    return orjson.dumps(
+        {
+            "type": "identify",
+            "userId": f"user-{contact:05}",
+            "anonymousId": str(UUID(int=contact + (1 << 100))),
+            "messageId": str(UUID(int=chance.getrandbits(128), version=4)),
+            "timestamp": (JANUARY + timedelta(milliseconds=37 * number)).isoformat(timespec="milliseconds"),
+            "traits": {
+                "email": f"Contact.{contact:05}@example.com ",
+                "first_name": first,
+                "last_name": last,
+                "phone": f"+1555867{contact:04}",
+                "job_title": str(number),
+                "plan": "team" if contact % 3 else "free",
+            },
+            "context": {
+                "locale": "en-US",
+                "ip": "192.0.2.17",
+                "userAgent": "Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Gecko/20100101 Firefox/143.0",
+                "page": {
+                    "url": f"https://www.example.com/account/{'settings/' * chance.randrange(20)}",
+                    "title": "Your account",
+                    "referrer": "https://www.example.com/",
+                },
+                "campaign": {"source": "newsletter", "medium": "email", "name": "spring"},
+                "consent": {"canonical": {"marketing": True, "analytics": contact % 2 == 0}},
+            },
+        }
+    )
+
+
+def produce(bootstrap: str, topic: str, count: int, contacts: int) -> int:
+    """Create *topic*, fill it, and give the mean size of an event in bytes.
+
+    A contact's events are in one partition, and the partitions are equally full. Raises where one was not acknowledged.
+    """
+    create(bootstrap, topic)
+    refused: list[KafkaError] = []
+
+    def acknowledged(error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            refused.append(error)
+
+    producer = Producer(
+        {"bootstrap.servers": bootstrap, "linger.ms": 20, "acks": "all", "queue.buffering.max.messages": 200_000}
+    )
+    size = 0
+    for contact, value in events(count, contacts):
+        size += len(value)
+        key = f"user-{contact:05}"
+        producer.produce(topic, value, key, partition=contact % PARTITIONS, on_delivery=acknowledged)
+        producer.poll(0)
+    if producer.flush(60) or refused:
+        raise RuntimeError(f"the broker did not take every event: {refused[:1]}")
+    return size // max(count, 1)
+
+
+def create(bootstrap: str, topic: str) -> None:
+    """A topic with a leader for each partition."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(30)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        found = admin.list_topics(topic, timeout=10).topics[topic].partitions
+        if len(found) == PARTITIONS and all(each.leader >= 0 for each in found.values()):
+            return
+        time.sleep(0.05)
+    raise TimeoutError(f"{topic} has no leaders")
