@@ -1,4 +1,4 @@
-"""The events of a benchmark: made here, and produced to a topic of twelve partitions. Nothing of the program is used."""
+"""The events of a benchmark: made here, and produced to twelve partitions. Nothing of the program is used."""
 
 import random
 import time
@@ -68,12 +68,11 @@ def event(number: int, contact: int, chance: random.Random) -> bytes:
     )
 
 
-def produce(bootstrap: str, topic: str, count: int, contacts: int) -> int:
-    """Create *topic*, fill it, and give the mean size of an event in bytes.
+def produce(bootstrap: str, topic: str, count: int, contacts: int) -> None:
+    """Fill *topic*.
 
-    A contact's events are in one partition, and the partitions are equally full. Raises where one was not acknowledged.
+    A contact's events are in one partition; partitions are about equally full. Raises where one was not acknowledged.
     """
-    create(bootstrap, topic)
     refused: list[KafkaError] = []
 
     def acknowledged(error: KafkaError | None, _message: Message) -> None:
@@ -81,17 +80,14 @@ def produce(bootstrap: str, topic: str, count: int, contacts: int) -> int:
             refused.append(error)
 
     producer = Producer(
-        {"bootstrap.servers": bootstrap, "linger.ms": 20, "acks": "all", "queue.buffering.max.messages": 200_000}
+        {"bootstrap.servers": bootstrap, "linger.ms": 20, "acks": "all", "queue.buffering.max.messages": 0}
     )
-    size = 0
     for contact, value in events(count, contacts):
-        size += len(value)
         key = f"user-{contact:05}"
         producer.produce(topic, value, key, partition=contact % PARTITIONS, on_delivery=acknowledged)
         producer.poll(0)
     if producer.flush(60) or refused:
         raise RuntimeError(f"the broker did not take every event: {refused[:1]}")
-    return size // max(count, 1)
 
 
 def create(bootstrap: str, topic: str) -> None:

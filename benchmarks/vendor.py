@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
+from typing import cast
 
 import orjson
 import uvloop
@@ -35,7 +36,11 @@ RECORD = {
         "job_title": [{"value": "0"}],
     },
 }
-SELF = {"active": True, "scope": "record_permission:read-write object_configuration:read", "workspace_name": "Benchmark"}
+SELF = {
+    "active": True,
+    "scope": "record_permission:read-write object_configuration:read",
+    "workspace_name": "Benchmark",
+}
 SLUGS = ("name", "email_addresses", "phone_numbers", "job_title", "description")
 ATTRIBUTES = [{"api_slug": slug, "type": "text", "is_archived": False, "is_writable": True} for slug in SLUGS]
 
@@ -127,8 +132,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count it."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
         self.loop = asyncio.get_running_loop()
         self.desk.open += 1
         self.desk.most_open = max(self.desk.most_open, self.desk.open)

@@ -66,7 +66,9 @@ def chosen(settings: Settings, only: Collection[str]) -> dict[str, DestinationSe
     if unknown := sorted(set(only) - settings.destinations.keys()):
         known = ", ".join(settings.destinations)
         raise UserError(f"there is no destination {unknown[0]!r}", f"the file has {known}", Exit.BAD_FILE)
-    names = {name: found for name, found in settings.destinations.items() if found.enabled and (not only or name in only)}
+    names = {
+        name: found for name, found in settings.destinations.items() if found.enabled and (not only or name in only)
+    }
     if not names:
         raise UserError("no destination is enabled", "set enabled: true on one", Exit.BAD_FILE)
     return names

@@ -27,9 +27,7 @@ CHECK_SECONDS = 15.0  # what a connection test may take
 class Burials(Protocol):
     """Where dead letters go."""
 
-    async def bury(
-        self, record: Record, bury: Bury, *, attempts: int, first_failed_at: float | None
-    ) -> None:
+    async def bury(self, record: Record, bury: Bury, *, attempts: int, first_failed_at: float | None) -> None:
         """Returns once the broker has acknowledged the letter, however long that takes."""
 
 

@@ -7,7 +7,9 @@ import typer
 
 def demo(
     events: Annotated[int, typer.Option(min=1, metavar="N", help="How many events to generate.")] = 5000,
-    keep_open: Annotated[bool, typer.Option("--keep-open", help="Leave the vendor and the server up until Ctrl-C.")] = False,
+    keep_open: Annotated[
+        bool, typer.Option("--keep-open", help="Leave the vendor and the server up until Ctrl-C.")
+    ] = False,
 ) -> int:
     """Run everything on an embedded broker and a stand-in for the vendor, then show that nothing was lost."""
     from stream.demo import Demo

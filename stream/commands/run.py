@@ -9,10 +9,13 @@ from stream.commands import CONFIG, ConfigFile, warn
 
 def run(
     config: ConfigFile = CONFIG,
-    only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Run this destination alone; repeatable.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Run this destination alone; repeatable.")
+    ] = None,
     drain: Annotated[bool, typer.Option("--drain", help="End when what the topics hold now is settled.")] = False,
     accept_loss: Annotated[
-        bool, typer.Option("--accept-loss", help="Go on where retention has deleted what was never delivered, and count it.")
+        bool,
+        typer.Option("--accept-loss", help="Go on where retention has deleted what was never delivered, and count it."),
     ] = False,
 ) -> None:
     """Deliver events until stopped: SIGTERM and Ctrl-C finish what is in flight, a second one leaves at once."""

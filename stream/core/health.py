@@ -8,8 +8,8 @@ sent now. A condition holds until the input that ends it; the state shown is the
 | draining  | `drain`: revocation or shutdown                    | nothing                    | `assign`                    |
 | paused    | `pause`: an operator, or the burial limit          | nothing                    | `resume`                    |
 | blocked   | a refused connection test; a blocked verdict that  | the connection test, then  | the test passes (if a test  |
-|           | other keys do not contradict                       | one canary, ever further   | began it); a canary is      |
-|           |                                                    | apart up to `retry.max`    | delivered or rejected       |
+|           | other keys do not contradict                       | one canary, ever further   | began it); after the test,  |
+|           |                                                    | apart up to `retry.max`    | a canary is not found blocked |
 | suspended | the last max(10, concurrency) calls failed         | one canary at a time, ever | any call is delivered or    |
 |           |                                                    | further apart, keys in turn| rejected, or throttled      |
 |           | or the last call did and every pending key waits   | each key when it is due    | the same; a new key         |
@@ -254,6 +254,8 @@ class Health:
         """The call is over and its messages are judged; a canary that changed nothing puts the next one further off."""
         if batch.canary:
             self._probing = False
+            if self._blocked is not None and self._checked:  # the test passed, and the canary was not found blocked
+                self._unblock()
             if self._blocked is not None or self._row:
                 self._postpone_probe(now)
 

@@ -1,0 +1,34 @@
+"""The stage of an end-to-end test: a topic on a real broker, a vendor, members that end with the test."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from itertools import count
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.e2e.members import Stage
+from tests.kafka.broker import Broker
+
+_numbers = count(1)
+
+
+class NewStage(Protocol):
+    """`await stage(broker, partitions=3)` gives a stage with a fresh topic."""
+
+    async def __call__(self, broker: Broker, partitions: int = 1) -> Stage: ...
+
+
+@pytest.fixture
+async def stage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[NewStage]:
+    """Makes a stage; what it starts ends with the test."""
+    stem = request.node.name.split("[")[0].removeprefix("test_")[:60]
+    async with AsyncExitStack() as exits:
+
+        async def make(broker: Broker, partitions: int = 1) -> Stage:
+            topic = f"{stem}.e2e-{next(_numbers)}"
+            await broker.create(topic, partitions)
+            return Stage(broker, topic, tmp_path, exits)
+
+        yield make

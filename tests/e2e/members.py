@@ -1,0 +1,262 @@
+"""crmstream as its users run it: a configuration file, real processes, signals. What they delivered is the vendor's to say."""
+
+import asyncio
+import base64
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+
+from stream.destinations.attio.sandbox import TOKEN
+from stream.destinations.sandbox import serve
+from tests.e2e.vendor import Vendor
+from tests.kafka.broker import Broker, Sent, _free_port
+
+DESTINATION = "attio"
+POLL_SECONDS = 0.02
+QUICK = {"base": "50ms", "max": "500ms", "attempts": 1000}  # so that nothing is buried unless a test is about that
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a group's commit says of one partition, read without our own code."""
+
+    position: int
+    above: frozenset[int]  # offsets above the position that are settled
+    totals: dict[str, int]
+    characters: int
+
+    @classmethod
+    def read(cls, position: int, metadata: str) -> "Committed":
+        """`1:<six counters>:<base64 bitmap>`; bit i, lowest first, is offset position + 1 + i."""
+        version, counters, bitmap = metadata.split(":")
+        assert "1" == version
+        names = ("delivered", "coalesced", "filtered", "dead_lettered", "absent", "lost_to_retention")
+        totals = dict(zip(names, map(int, counters.split(",")), strict=True))
+        bits = base64.b64decode(bitmap)
+        above = frozenset(position + 1 + i for i in range(8 * len(bits)) if bits[i // 8] >> i % 8 & 1)
+        return cls(position, above, totals, len(metadata))
+
+
+class Member:
+    """One process of `crmstream run`."""
+
+    def __init__(self, config: Path, output: Path, arguments: Iterable[str], *, door: str, port: int) -> None:
+        self.door = door  # host:port of the vendor, for this member alone
+        self.port = port  # of its own server
+        self._output = output
+        with output.open("wb") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "stream", "run", "-c", str(config), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+            )
+
+    def __repr__(self) -> str:
+        return f"<member {self._process.pid}, exit code {self._process.poll()}>"
+
+    @property
+    def output(self) -> str:
+        """All it has said so far."""
+        return self._output.read_text(errors="replace")
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal; it must be running."""
+        assert self.running, self.output[-3000:]
+        os.kill(self._process.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end, as an orchestrator does."""
+        self.signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """`kill -9`, and return when it is gone."""
+        self.signal(signal.SIGKILL)
+        self._process.wait()
+
+    def end(self) -> None:
+        """Make sure that it is gone, whatever became of the test."""
+        if self.running:
+            self._process.kill()
+            self._process.wait()
+
+    async def exit_code(self, timeout: float = 60) -> int:
+        """Wait for its end."""
+        await until(lambda: not self.running, self, timeout=timeout, what="its end")
+        return int(self._process.returncode)
+
+    async def get(self, path: str) -> httpx.Response | None:
+        """An answer of its server; None while there is none."""
+        async with httpx.AsyncClient(trust_env=False) as client:
+            try:
+                return await client.get(f"http://127.0.0.1:{self.port}{path}", timeout=5)
+            except httpx.TransportError:
+                return None
+
+    async def state(self) -> dict[str, Any]:
+        """What `/state.json` says of the destination; empty while there is no answer."""
+        answer = await self.get("/state.json")
+        if answer is None or answer.status_code != 200:
+            return {}
+        state: dict[str, Any] = answer.json()["destinations"].get(DESTINATION, {})
+        return state
+
+    async def readiness(self) -> tuple[int, dict[str, Any]]:
+        """Status and words on the destination of `/health/ready`."""
+        answer = await self.get("/health/ready")
+        if answer is None:
+            return 0, {}
+        return answer.status_code, answer.json()["destinations"].get(DESTINATION, {})
+
+    async def in_state(self, word: str) -> None:
+        """Wait until it shows this state."""
+
+        async def shown() -> bool:
+            return (await self.state()).get("state") == word
+
+        await until(shown, self, what=f"state {word}")
+
+    async def owns(self, partitions: int) -> None:
+        """Wait until it has so many partitions."""
+
+        async def owned() -> bool:
+            return len((await self.state()).get("partitions", ())) == partitions
+
+        await until(owned, self, what=f"{partitions} partitions")
+
+
+class Stage:
+    """A topic, a vendor, and the members between them."""
+
+    def __init__(self, broker: Broker, topic: str, folder: Path, exits: AsyncExitStack) -> None:
+        self.broker = broker
+        self.topic = topic
+        self.dead = f"{topic}.dead"
+        self.control = f"{topic}.control"
+        self.group = f"{topic}.{DESTINATION}"
+        self.vendor = Vendor()
+        self._folder = folder
+        self._exits = exits
+        self._started = 0
+
+    async def start(self, *arguments: str, **blocks: dict[str, Any]) -> Member:
+        """A member of the group; *blocks* change the configuration key by key. It comes to the vendor by its own door."""
+        self._started += 1
+        url = await self._exits.enter_async_context(serve(self.vendor))
+        port = _free_port()
+        config = self._folder / f"member-{self._started}.yaml"
+        config.write_bytes(orjson.dumps(self._settings(url, port, blocks)))
+        member = Member(config, config.with_suffix(".out"), arguments, door=url.removeprefix("http://"), port=port)
+        self._exits.callback(self._end, member)
+        return member
+
+    async def run(self, *arguments: str, **blocks: dict[str, Any]) -> Member:
+        """A member that is expected to end by itself, at its end."""
+        member = await self.start(*arguments, **blocks)
+        await member.exit_code()
+        return member
+
+    async def drain(self, **blocks: dict[str, Any]) -> Member:
+        """A member that delivers what is there and ends well."""
+        member = await self.run("--drain", **blocks)
+        assert 0 == await member.exit_code(), member.output[-3000:]
+        return member
+
+    async def send(self, events: Iterable[Sent | bytes], topic: str | None = None) -> int:
+        """Write events to the source topic; how many the broker has."""
+        return await self.broker.produce(topic or self.topic, events)
+
+    async def delivered(self, count: int, *members: Member, timeout: float = 60) -> None:
+        """Wait until the vendor has taken so many distinct events."""
+        await until(lambda: len(self.vendor.distinct) >= count, *members, timeout=timeout, what=f"{count} deliveries")
+
+    async def committed(self) -> dict[int, Committed]:
+        """What the group has committed, by partition."""
+        found = await self.broker.committed(self.group, self.topic)
+        return {partition: Committed.read(*commit) for partition, commit in found.items()}
+
+    async def position(self, partition: int, at_least: int, *members: Member, timeout: float = 60) -> Committed:
+        """Wait until the committed position has come so far."""
+
+        async def reached() -> bool:
+            found = (await self.committed()).get(partition)
+            return found is not None and found.position >= at_least
+
+        await until(reached, *members, timeout=timeout, what=f"position {at_least} in partition {partition}")
+        return (await self.committed())[partition]
+
+    async def assert_settled(self) -> None:
+        """Every position is at its log's end, and the counters add up to it."""
+        commits = await self.committed()
+        assert await self.broker.ends(self.topic) == {number: commit.position for number, commit in commits.items()}
+        for commit in commits.values():
+            assert commit.position == sum(commit.totals.values())
+
+    async def letters(self) -> list[Any]:
+        """The dead letters, read by a plain consumer."""
+        return await self.broker.read_all(self.dead)
+
+    def _settings(self, url: str, port: int, blocks: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        destination = {"type": "attio", "api_key": TOKEN, "base_url": url, "rate_limit": None, "retry": QUICK}
+        return {
+            "kafka": {"bootstrap_servers": self.broker.bootstrap, "session_timeout": "6s"} | blocks.get("kafka", {}),
+            "source": {"topics": [self.topic], "group": self.topic} | blocks.get("source", {}),
+            "dead_letters": {"topic": self.dead} | blocks.get("dead_letters", {}),
+            "control": {"topic": self.control},
+            "server": {"port": port} | blocks.get("server", {}),
+            "http": blocks.get("http", {}),
+            "destinations": {DESTINATION: destination | blocks.get("destination", {})},
+        }
+
+    @staticmethod
+    def _end(member: Member) -> None:
+        member.end()
+        sys.stdout.write(f"{member!r} said:\n{member.output[-6000:]}\n")  # shown where the test fails
+
+
+async def until(
+    condition: Callable[[], bool | Awaitable[bool]], *members: Member, timeout: float = 60, what: str
+) -> None:
+    """Return when *condition* holds. Fails when one of the *members* ends before that, or time is up."""
+    try:
+        async with asyncio.timeout(timeout):
+            while True:
+                alive = all(member.running for member in members)
+                holds = condition()
+                if holds if isinstance(holds, bool) else await holds:
+                    return
+                assert alive, f"{members} ended while waiting for {what}"
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError:
+        raise AssertionError(f"{what} did not come within {timeout:g} s") from None
+
+
+def event(email: str, n: int = 1, **traits: object) -> bytes:
+    """The *n*-th event of a contact."""
+    contact = {"email": email, "job_title": str(n)} | traits
+    return orjson.dumps({"type": "identify", "userId": email, "timestamp": "2026-06-06T10:30:00.000Z", "traits": contact})
+
+
+def events(contacts: int, each: int, name: str = "contact") -> list[Sent]:
+    """So many events of each contact, the contacts taking turns; keyed by contact."""
+    emails = [f"{name}-{number}@example.com" for number in range(contacts)]
+    return [Sent(event(email, n), key=email.encode()) for n in range(1, each + 1) for email in emails]
+
+
+def sent(contacts: int, each: int, name: str = "contact") -> dict[str, int]:
+    """How many events `events` made of each contact."""
+    return {f"{name}-{number}@example.com": each for number in range(contacts)}
