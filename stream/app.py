@@ -98,7 +98,9 @@ class App:
             for name, destination in self._destinations.items():
                 self.pipelines[name] = await self._pipeline(stack, admin, producer, name, destination)
             async with asyncio.TaskGroup() as tasks:
-                commands = tasks.create_task(self._obey(), name="control")
+                heard = asyncio.Event()
+                commands = tasks.create_task(self._obey(heard), name="control")
+                await heard.wait()  # a destination that was paused before must not start by sending
                 running = [tasks.create_task(p.run(drain=drain), name=n) for n, p in self.pipelines.items()]
                 if self._stopped:
                     self.stop()
@@ -190,8 +192,8 @@ class App:
             wall=time.time,
         )
 
-    async def _obey(self) -> None:
-        """Carry out operators' commands: those that held at the start, then each as it comes."""
+    async def _obey(self, heard: asyncio.Event) -> None:
+        """Carry out operators' commands: those that held at the start, which sets *heard*, then each as it comes."""
         seen: control.Commands = {}
         async with aclosing(control.follow(self._settings.kafka, self._settings.control.topic)) as commands:
             async for current in commands:
@@ -199,6 +201,7 @@ class App:
                     if name in self.pipelines and seen.get(name) != command:
                         self._carry_out(name, command)
                 seen = current
+                heard.set()
 
     def _carry_out(self, name: str, command: control.Command) -> None:
         delivery = self.pipelines[name].delivery

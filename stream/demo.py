@@ -1,4 +1,4 @@
-"""The demo: an embedded broker, the vendor's sandbox, generated events, one real pipeline, and an independent balance."""
+"""The demo: an embedded broker, the vendor's sandbox, generated events, the real pipeline, an independent balance."""
 
 import asyncio
 import time

@@ -47,7 +47,7 @@ class Messages:
                 return mapped
             key = self._destination.key(mapped.fields)
             body = self._destination.encode(mapped.fields)
-        except Exception as error:  # noqa: BLE001 - a fault of ours must cost one event, not the position
+        except Exception as error:  # a fault of ours must cost one event, not the position
             return Rejected(f"{type(error).__name__} while mapping", reason="unmappable")
         return Message(key, mapped.fields, body, record, tracker, event.timestamp, mapped.notes)
 

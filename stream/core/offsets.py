@@ -71,7 +71,9 @@ class OffsetTracker:
         self._committed: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
-        return f"<{self.topic}/{self.partition} at {self.position}, {self.unsettled} unsettled, {self.settled_above} above>"
+        return (
+            f"<{self.topic}/{self.partition} at {self.position}, {self.unsettled} unsettled, {len(self._done)} above>"
+        )
 
     @property
     def settled_above(self) -> int:
@@ -162,7 +164,7 @@ def restore(topic: str, partition: int, position: int, metadata: str, *, window:
 
 
 def encode(position: int, totals: Mapping[Counted, int], done: Iterable[int]) -> str:
-    """Version, counters and bitmap as text of at most METADATA_LIMIT characters; raises ValueError where that is too few.
+    """Version, counters and bitmap as text of at most METADATA_LIMIT characters; ValueError where that is too few.
 
     `1:<delivered>,<coalesced>,<filtered>,<dead_lettered>,<absent>,<lost_to_retention>:<base64>`; bit i of the bitmap
     (byte i // 8, lowest bit first) is offset position + 1 + i.

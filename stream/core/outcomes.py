@@ -71,7 +71,7 @@ DELIVERED = Delivered()
 
 
 class Refused(Exception):
-    """The vendor refused a call as a whole; where it held several messages, it is split until the bad one stands alone."""
+    """The vendor refused a call as a whole; one of several messages is split until the bad one stands alone."""
 
     def __init__(self, rejected: Rejected) -> None:
         super().__init__(rejected.detail)

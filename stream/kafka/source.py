@@ -117,7 +117,7 @@ class Source:
     async def poll(self, most: int, timeout: float) -> list[tuple[OffsetTracker, Sequence[Record]]]:
         """Up to *most* records, by partition. Empty after *timeout* seconds, and after a rebalance.
 
-        Raises what makes going on impossible: UserError for an impossible position, KafkaError for the rest.
+        Raises UserError where going on is impossible.
         """
         await self._ready.wait()
         self._raise_failure()
@@ -129,6 +129,9 @@ class Source:
         except OffsetOutOfRangeError as error:
             await self._out_of_range(error)
             return []
+        except KafkaError as error:  # aiokafka retries by itself what may pass
+            text = f"cannot read on as group {self._group}: {type(error).__name__}"
+            raise UserError(text, "the broker's log says more; then start again") from error
         self._raise_failure()
         found = ((self._assigned.get(key), records) for key, records in batches.items())
         return [(assigned.tracker, records) for assigned, records in found if assigned is not None]
@@ -245,9 +248,11 @@ class Source:
         """The log no longer holds the position: an error, or with `--accept-loss` a counted loss."""
         place = f"{tracker.topic}/{tracker.partition}"
         if tracker.position > end:
-            text = f"{place}: the committed position {tracker.position} is beyond the log's end {end}: was the topic made anew?"
+            text = (
+                f"{place}: the committed position {tracker.position} is beyond the log's end {end}; was it made anew?"
+            )
         else:
-            text = f"{place}: offsets {tracker.next_offset} to {begin - 1} are no longer in the log; they were never delivered"
+            text = f"{place}: offsets {tracker.next_offset} to {begin - 1} were not delivered and are gone from the log"
         if not self._accept_loss:
             raise UserError(text, "run again with --accept-loss to go on without them, counted as lost_to_retention")
         logger.warning("accepted loss: %s", text)
