@@ -91,7 +91,7 @@ def table(results: Sequence[Result]) -> str:
         "peak MB",
         "vendor alone, requests/s",
         "vendor's core busy",
-        "plain loop: events/s, CPU µs/event",
+        "plain loop: events/s, CPU µs/event, in flight",
     )
     rows = [head, ("---",) * len(head), *map(_row, results)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
@@ -110,7 +110,7 @@ def _row(result: Result) -> tuple[str, ...]:
         f"{max(run.peak_mb for run in runs):.0f}",
         f"{result.ceiling:,.0f} ({result.headroom:.1f} times)",
         f"{vendor + broker:.0%} (vendor {vendor:.0%}, broker {broker:.0%})",
-        f"{plain.events_per_second:,.0f}, {plain.cpu_us_per_event:,.0f}",
+        f"{plain.events_per_second:,.0f}, {plain.cpu_us_per_event:,.0f}, {scenario.plain_in_flight}",
     )
 
 

@@ -123,14 +123,11 @@ class Delivery:
     @contextmanager
     def busy(self) -> Iterator[None]:
         """Something is under way that a revocation waits for."""
-        self.in_flight += 1
-        self._quiet.clear()
+        self._enter()
         try:
             yield
         finally:
-            self.in_flight -= 1
-            if not self.in_flight:
-                self._quiet.set()
+            self._leave()
 
     # The senders
 
@@ -203,7 +200,8 @@ class Delivery:
         self.health.begin(batch)
         if self._idle and self.scheduler.ready:
             self.wake()
-        with self.busy():
+        self._enter()
+        try:
             outcomes = await self._send(batch)
             if outcomes is None:
                 self._split(batch)
@@ -215,6 +213,8 @@ class Delivery:
             self.health.finish(batch, self._loop.time())
             if self.health.exhausted or self.health.recovered_since is not None:
                 await self._follow_up()
+        finally:
+            self._leave()
 
     async def _send(self, batch: Batch) -> Sequence[Outcome] | None:
         """One outcome for each message, whatever the call came to; None where several were refused as one."""
@@ -288,3 +288,12 @@ class Delivery:
             refusal = f"certificate not trusted: {error}"
         self.health.checked(refusal, started, self._loop.time(), pending=self.scheduler.keys > 0)
         self.wake()
+
+    def _enter(self) -> None:
+        self.in_flight += 1
+        self._quiet.clear()
+
+    def _leave(self) -> None:
+        self.in_flight -= 1
+        if not self.in_flight:
+            self._quiet.set()

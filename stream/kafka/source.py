@@ -32,6 +32,7 @@ from stream.kafka.settings import KafkaSettings
 logger = logging.getLogger(__name__)
 REBALANCE_SECONDS = 60  # how long the group waits for a member that is still draining
 COMMIT_SECONDS = 5.0
+FETCH_BYTES = 256 * 1024  # of a partition at once; what is fetched ahead comes on top of the buffer
 Partition = tuple[str, int]
 
 
@@ -97,6 +98,7 @@ class Source:
             group_instance_id=self._settings.group_instance_id,
             partition_assignment_strategy=(StickyPartitionAssignor,),
             session_timeout_ms=int(self._settings.session_timeout * 1000),
+            max_partition_fetch_bytes=FETCH_BYTES,
             heartbeat_interval_ms=int(self._settings.session_timeout * 1000 / 5),
             rebalance_timeout_ms=REBALANCE_SECONDS * 1000,
         )

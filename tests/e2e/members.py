@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,10 @@ class Committed:
     above: frozenset[int]  # offsets above the position that are settled
     totals: dict[str, int]
     characters: int
+
+    def settles(self, offset: int) -> bool:
+        """Whether a member that starts from it passes this offset over."""
+        return offset < self.position or offset in self.above
 
     @classmethod
     def read(cls, position: int, metadata: str) -> "Committed":
@@ -87,6 +91,14 @@ class Member:
         """`kill -9`, and return when it is gone."""
         self.signal(signal.SIGKILL)
         self._process.wait()
+
+    def freeze(self) -> None:
+        """Stop it where it is, as a suspended machine does."""
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self.signal(signal.SIGCONT)
 
     def end(self) -> None:
         """Make sure that it is gone, whatever became of the test."""
@@ -206,6 +218,14 @@ class Stage:
         for commit in commits.values():
             assert commit.position == sum(commit.totals.values())
 
+    async def log(self) -> dict[tuple[int, int], tuple[str, int]]:
+        """What the source topic holds: partition and offset to contact and number, read by a plain consumer."""
+        found = {}
+        for record in await self.broker.read_all(self.topic):
+            traits = orjson.loads(record.value)["traits"]
+            found[record.partition, record.offset] = traits["email"], int(traits["job_title"])
+        return found
+
     async def letters(self) -> list[Any]:
         """The dead letters, read by a plain consumer."""
         return await self.broker.read_all(self.dead)
@@ -251,12 +271,16 @@ def event(email: str, n: int = 1, **traits: object) -> bytes:
     return orjson.dumps({"type": "identify", "userId": email, "timestamp": "2026-06-06T10:30:00.000Z", "traits": contact})
 
 
-def events(contacts: int, each: int, name: str = "contact") -> list[Sent]:
-    """So many events of each contact, the contacts taking turns; keyed by contact."""
-    emails = [f"{name}-{number}@example.com" for number in range(contacts)]
-    return [Sent(event(email, n), key=email.encode()) for n in range(1, each + 1) for email in emails]
+def keyed(email: str, n: int = 1, **traits: object) -> Sent:
+    """The same as a record with the contact as its key."""
+    return Sent(event(email, n, **traits), key=email.encode())
 
 
-def sent(contacts: int, each: int, name: str = "contact") -> dict[str, int]:
-    """How many events `events` made of each contact."""
-    return {f"{name}-{number}@example.com": each for number in range(contacts)}
+def contacts(count: int, name: str = "contact") -> list[str]:
+    """So many contacts' email addresses."""
+    return [f"{name}-{number}@example.com" for number in range(count)]
+
+
+def events(emails: Sequence[str], each: int, after: int = 0) -> list[Sent]:
+    """So many events of each contact, the contacts taking turns; their numbers go on from *after*."""
+    return [keyed(email, n) for n in range(after + 1, after + each + 1) for email in emails]
