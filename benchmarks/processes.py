@@ -34,6 +34,7 @@ class Used:
 
     seconds: float
     cpu_seconds: float  # user and system
+    main_thread_seconds: float  # of that, the thread that runs Python
     peak_bytes: int  # of resident memory
 
 
@@ -44,12 +45,9 @@ class Broker:
         self.bootstrap = bootstrap
         self.process = process
 
-    def cpu_seconds(self) -> float:
-        """What it used so far; 0 where it is not ours."""
-        if self.process is None:
-            return 0.0
-        fields = Path(f"/proc/{self.process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICK  # utime and stime: fields 14 and 15 in proc(5)
+    def cpu_seconds(self) -> float | None:
+        """What it used so far; None where it is not ours."""
+        return None if self.process is None else _cpu_seconds(Path(f"/proc/{self.process}/stat"))
 
 
 @contextmanager
@@ -110,13 +108,14 @@ def run(module: str, *arguments: object, folder: Path, timeout: float = 300, pro
     output = folder / "output.txt"
     begin = time.monotonic()
     with output.open("wb") as file, _child(command, folder, file.fileno()) as process:
-        peak = 0
+        peak, main_thread = 0, 0.0
         while True:
             ended, status, used = os.wait4(process.pid, os.WNOHANG)
             if ended:
                 process.returncode = os.waitstatus_to_exitcode(status)
                 break
             peak = max(peak, _peak_bytes(process.pid))
+            main_thread = _cpu_seconds(Path(f"/proc/{process.pid}/task/{process.pid}/stat"))
             if time.monotonic() - begin > timeout:
                 process.kill()
                 raise Failed(f"{module} did not end within {timeout:g} s")
@@ -124,7 +123,7 @@ def run(module: str, *arguments: object, folder: Path, timeout: float = 300, pro
     if process.returncode:
         last = output.read_text(encoding="utf-8", errors="replace").strip()[-2000:]
         raise Failed(f"{module} ended with {process.returncode}:\n{last}")
-    return Used(time.monotonic() - begin, used.ru_utime + used.ru_stime, peak)
+    return Used(time.monotonic() - begin, used.ru_utime + used.ru_stime, main_thread, peak)
 
 
 @contextmanager
@@ -144,6 +143,12 @@ def _child(command: Sequence[str], folder: Path, output: int) -> Iterator["subpr
 
 def _pinned(core: int, *arguments: object) -> list[str]:
     return ["taskset", "-c", str(core), sys.executable, "-m", *map(str, arguments)]
+
+
+def _cpu_seconds(stat: Path) -> float:
+    """User and system time of a process or a thread: fields 14 and 15 of proc(5), counted past the name in brackets."""
+    fields = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
 
 
 def _peak_bytes(pid: int) -> int:

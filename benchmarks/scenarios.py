@@ -55,10 +55,11 @@ class Figures:
 
     events_per_second: float
     cpu_us_per_event: float  # all threads, user and system; start-up not counted
+    python_us_per_event: float  # of that, the thread that runs Python; the rest is the HTTP library's own
     cpu_us_per_event_with_start: float
     peak_mb: float
     vendor_busy: float  # share of a core that the vendor used while it was called
-    broker_busy: float  # the same of the broker, and a little too much: its part in start and end is in it
+    broker_busy: float | None  # the same of our own broker; a little too much, for its part in start and end is in it
     used: Used
     arrived: Arrived
 
@@ -106,17 +107,18 @@ class Bench:
         with running_vendor(scenario.latency, scenario.jitter) as vendor:
             before = self.broker.cpu_seconds()
             used = subject(scenario, topic, vendor.url)
-            broker_cpu = self.broker.cpu_seconds() - before
+            after = self.broker.cpu_seconds()
         arrived = vendor.arrived
         if wrong := ", ".join(faults(arrived, count, scenario.in_flight)):
             raise Failed(f"{scenario}: {wrong}")
         return Figures(
             events_per_second=arrived.rate,
             cpu_us_per_event=1e6 * (used.cpu_seconds - start_up.cpu_seconds) / count,
+            python_us_per_event=1e6 * (used.main_thread_seconds - start_up.main_thread_seconds) / count,
             cpu_us_per_event_with_start=1e6 * used.cpu_seconds / count,
             peak_mb=used.peak_bytes / 1e6,
             vendor_busy=arrived.cpu_seconds / arrived.seconds,
-            broker_busy=broker_cpu / arrived.seconds,
+            broker_busy=None if before is None or after is None else (after - before) / arrived.seconds,
             used=used,
             arrived=arrived,
         )

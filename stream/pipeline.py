@@ -11,7 +11,7 @@ from typing import Protocol
 
 import structlog
 
-from stream.core.health import Bury, State
+from stream.core.health import Bury, Permit, State
 from stream.core.lease import Lease
 from stream.core.limits import RateLimit
 from stream.core.offsets import OffsetTracker
@@ -282,9 +282,10 @@ class Pipeline:
         while True:
             await asyncio.sleep(1.0)
             now = self._loop.time()
-            state = self._state(now)
+            self._state(now)
+            runs = self.delivery.health.permit(now) is Permit.ALL  # also while nothing else is left
             for tracker in self.trackers:
-                if state is not State.RUNNING or not self._source.at_window(tracker):
+                if not runs or not self._source.at_window(tracker):
                     self._stood_since.pop(tracker, None)
                 elif now - self._stood_since.setdefault(tracker, now) >= AT_WINDOW_SECONDS:
                     await self._bury_early(tracker)

@@ -14,7 +14,7 @@ def demo(
     """Run everything on an embedded broker and a stand-in for the vendor, then show that nothing was lost."""
     from stream.demo import Demo
     from stream.runtime import run_until_signalled
-    import stream.telemetry.logs as logs
+    from stream.telemetry import logs
 
     logs.configure(quiet=True)
     show = Demo(events, keep_open=keep_open)

@@ -23,7 +23,7 @@ def run(
     from stream.commands.progress import deliver
     from stream.runtime import run_until_signalled
     from stream.settings import load, not_yet
-    import stream.telemetry.logs as logs
+    from stream.telemetry import logs
 
     settings = load(config)
     logs.configure()

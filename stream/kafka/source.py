@@ -5,11 +5,11 @@ impossible position is an error and never a silent reset, a commit never crosses
 """
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import (
@@ -29,7 +29,7 @@ from stream.kafka.admin import Admin
 from stream.kafka.security import connection
 from stream.kafka.settings import KafkaSettings
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger()
 REBALANCE_SECONDS = 60  # how long the group waits for a member that is still draining
 COMMIT_SECONDS = 5.0
 FETCH_BYTES = 256 * 1024  # of a partition at once; what is fetched ahead comes on top of the buffer
@@ -257,7 +257,7 @@ class Source:
             text = f"{place}: offsets {tracker.next_offset} to {begin - 1} were not delivered and are gone from the log"
         if not self._accept_loss:
             raise UserError(text, "run again with --accept-loss to go on without them, counted as lost_to_retention")
-        logger.warning("accepted loss: %s", text)
+        log.warning("accepted_loss", partition=place, position=tracker.next_offset, begin=begin, end=end)
         if tracker.position > end:
             return OffsetTracker(tracker.topic, tracker.partition, begin, window=self._window)
         tracker.pass_over(begin, "lost_to_retention")

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,8 @@ import orjson
 from stream.destinations.attio.sandbox import TOKEN
 from stream.destinations.sandbox import serve
 from tests.e2e.vendor import Vendor
-from tests.kafka.broker import Broker, Sent, _free_port
+from tests.kafka.broker import Broker, Sent
+from tests.kafka.broker import _free_port as free_port
 
 DESTINATION = "attio"
 POLL_SECONDS = 0.02
@@ -157,22 +158,21 @@ class Stage:
     def __init__(self, broker: Broker, topic: str, folder: Path, exits: AsyncExitStack) -> None:
         self.broker = broker
         self.topic = topic
-        self.dead = f"{topic}.dead"
-        self.control = f"{topic}.control"
+        self.dead, self.control = f"{topic}.dead", f"{topic}.control"
         self.group = f"{topic}.{DESTINATION}"
         self.vendor = Vendor()
+        self.members: list[Member] = []
         self._folder = folder
         self._exits = exits
-        self._started = 0
 
     async def start(self, *arguments: str, **blocks: dict[str, Any]) -> Member:
         """A member of the group; *blocks* change the configuration key by key. It comes to the vendor by its own door."""
-        self._started += 1
         url = await self._exits.enter_async_context(serve(self.vendor))
-        port = _free_port()
-        config = self._folder / f"member-{self._started}.yaml"
-        config.write_bytes(orjson.dumps(self._settings(url, port, blocks)))
+        port = free_port()
+        config = self._folder / f"member-{len(self.members) + 1}.yaml"
+        config.write_bytes(orjson.dumps(configuration(self.broker.bootstrap, self.topic, url, port, blocks)))
         member = Member(config, config.with_suffix(".out"), arguments, door=url.removeprefix("http://"), port=port)
+        self.members.append(member)
         self._exits.callback(self._end, member)
         return member
 
@@ -230,22 +230,26 @@ class Stage:
         """The dead letters, read by a plain consumer."""
         return await self.broker.read_all(self.dead)
 
-    def _settings(self, url: str, port: int, blocks: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        destination = {"type": "attio", "api_key": TOKEN, "base_url": url, "rate_limit": None, "retry": QUICK}
-        return {
-            "kafka": {"bootstrap_servers": self.broker.bootstrap, "session_timeout": "6s"} | blocks.get("kafka", {}),
-            "source": {"topics": [self.topic], "group": self.topic} | blocks.get("source", {}),
-            "dead_letters": {"topic": self.dead} | blocks.get("dead_letters", {}),
-            "control": {"topic": self.control},
-            "server": {"port": port} | blocks.get("server", {}),
-            "http": blocks.get("http", {}),
-            "destinations": {DESTINATION: destination | blocks.get("destination", {})},
-        }
-
     @staticmethod
     def _end(member: Member) -> None:
         member.end()
         sys.stdout.write(f"{member!r} said:\n{member.output[-6000:]}\n")  # shown where the test fails
+
+
+def configuration(
+    servers: str, topic: str, url: str, port: int, blocks: Mapping[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """A configuration file's content; *blocks* change it key by key."""
+    destination = {"type": "attio", "api_key": TOKEN, "base_url": url, "rate_limit": None, "retry": QUICK}
+    return {
+        "kafka": {"bootstrap_servers": servers, "session_timeout": "6s"} | blocks.get("kafka", {}),
+        "source": {"topics": [topic], "group": topic} | blocks.get("source", {}),
+        "dead_letters": {"topic": f"{topic}.dead"} | blocks.get("dead_letters", {}),
+        "control": {"topic": f"{topic}.control"},
+        "server": {"port": port} | blocks.get("server", {}),
+        "http": blocks.get("http", {}),
+        "destinations": {DESTINATION: destination | blocks.get("destination", {})},
+    }
 
 
 async def until(
@@ -268,7 +272,9 @@ async def until(
 def event(email: str, n: int = 1, **traits: object) -> bytes:
     """The *n*-th event of a contact."""
     contact = {"email": email, "job_title": str(n)} | traits
-    return orjson.dumps({"type": "identify", "userId": email, "timestamp": "2026-06-06T10:30:00.000Z", "traits": contact})
+    return orjson.dumps(
+        {"type": "identify", "userId": email, "timestamp": "2026-06-06T10:30:00.000Z", "traits": contact}
+    )
 
 
 def keyed(email: str, n: int = 1, **traits: object) -> Sent:

@@ -82,7 +82,9 @@ def assert_all_in_order(ledger: Iterable[Delivery], sent: Mapping[str, int]) -> 
     for delivery in ledger:
         firsts.setdefault(delivery.email, {})[delivery.n] = None
     wrong = {
-        email: found for email, count in sent.items() if (found := list(firsts.get(email, ()))) != [*range(1, count + 1)]
+        email: found
+        for email, count in sent.items()
+        if (found := list(firsts.get(email, ()))) != [*range(1, count + 1)]
     }
     assert not wrong, f"{len(wrong)} of {len(sent)} contacts: {dict(list(wrong.items())[:3])}"
     assert firsts.keys() == sent.keys()

@@ -13,9 +13,9 @@ LAYERS = [
     {"stream.kafka", "stream.http", "stream.telemetry"},
     {"stream.topics"},
     {"stream.destinations"},
-    {"stream.delivery", "stream.pipeline", "stream.runs"},
+    {"stream.messages", "stream.delivery", "stream.pipeline", "stream.runs"},
     {"stream.settings", "stream.app", "stream.workers"},
-    {"stream.cli", "stream.commands"},
+    {"stream.cli", "stream.commands", "stream.demo", "stream.samples", "stream.runtime", "stream.__main__"},
 ]
 """A part imports from its own row and the rows above it."""
 

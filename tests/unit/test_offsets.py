@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from stream.core.offsets import MAX_WINDOW, METADATA_LIMIT, OffsetTracker, SettledTwice, decode, encode, restore
+from stream.core.offsets import MAX_WINDOW, METADATA_LIMIT, OUTCOMES, OffsetTracker, SettledTwice, decode, encode, restore
 
 
 def tracking(*offsets: int, window: int = MAX_WINDOW) -> OffsetTracker:
@@ -18,7 +18,7 @@ def balance(tracker: OffsetTracker) -> bool:
     return sum(tracker.totals.values()) == tracker.position - tracker.origin + tracker.settled_above
 
 
-def test_the_position_waits_for_the_lowest_pending_offset():
+def test_the_position_waits_for_the_lowest_pending_offset() -> None:
     """Finishing 7 before 5 commits nothing new."""
     tracker = tracking(5, 6, 7)
 
@@ -27,7 +27,7 @@ def test_the_position_waits_for_the_lowest_pending_offset():
     assert 5 == tracker.position
 
 
-def test_the_position_passes_everything_settled_in_a_row():
+def test_the_position_passes_everything_settled_in_a_row() -> None:
     """Finishing 5 after 6 and 7 moves the position over all three."""
     tracker = tracking(5, 6, 7)
 
@@ -38,7 +38,7 @@ def test_the_position_passes_everything_settled_in_a_row():
     assert 0 == tracker.settled_above
 
 
-def test_offsets_missing_from_the_log_are_absent():
+def test_offsets_missing_from_the_log_are_absent() -> None:
     """Compaction and transaction markers leave gaps that nobody waits for."""
     tracker = tracking(5, 9)
 
@@ -49,7 +49,7 @@ def test_offsets_missing_from_the_log_are_absent():
     assert balance(tracker)
 
 
-def test_a_gap_larger_than_the_window_is_passed_while_nothing_is_unsettled():
+def test_a_gap_larger_than_the_window_is_passed_while_nothing_is_unsettled() -> None:
     """A compacted topic can skip millions of offsets at once."""
     tracker = OffsetTracker("events", 0, 5, window=10)
 
@@ -60,7 +60,7 @@ def test_a_gap_larger_than_the_window_is_passed_while_nothing_is_unsettled():
     assert 5_000_000 == tracker.totals["absent"]
 
 
-def test_the_window_bounds_how_far_reading_runs_ahead():
+def test_the_window_bounds_how_far_reading_runs_ahead() -> None:
     """Position + window is the first offset that is not admitted."""
     tracker = tracking(5, window=10)
 
@@ -68,7 +68,7 @@ def test_the_window_bounds_how_far_reading_runs_ahead():
     assert not tracker.admits(15)
 
 
-def test_an_offset_read_twice_is_passed_over():
+def test_an_offset_read_twice_is_passed_over() -> None:
     """A seek back brings records again."""
     tracker = tracking(5, 6)
 
@@ -76,7 +76,7 @@ def test_an_offset_read_twice_is_passed_over():
     assert 2 == tracker.unsettled
 
 
-def test_settling_twice_is_a_bug_and_says_so():
+def test_settling_twice_is_a_bug_and_says_so() -> None:
     """An offset is counted under exactly one outcome."""
     tracker = tracking(5, 6, 7)
     tracker.settle(6, "delivered")
@@ -86,7 +86,7 @@ def test_settling_twice_is_a_bug_and_says_so():
             tracker.settle(offset, "delivered")
 
 
-def test_a_closed_tracker_hears_nothing():
+def test_a_closed_tracker_hears_nothing() -> None:
     """A late result of a revoked partition changes nothing."""
     tracker = tracking(5, 6)
     tracker.close()
@@ -97,7 +97,7 @@ def test_a_closed_tracker_hears_nothing():
     assert 0 == tracker.totals["delivered"]
 
 
-def test_a_restart_passes_over_what_was_settled_above_the_position():
+def test_a_restart_passes_over_what_was_settled_above_the_position() -> None:
     """The bitmap at work."""
     before = tracking(5, 6, 7, 8)
     before.settle(6, "delivered")
@@ -110,7 +110,7 @@ def test_a_restart_passes_over_what_was_settled_above_the_position():
     assert before.origin == after.origin
 
 
-def test_a_restored_bitmap_and_a_gap_count_each_offset_once():
+def test_a_restored_bitmap_and_a_gap_count_each_offset_once() -> None:
     """Offsets that compaction took since the commit are absent, those settled before it are not counted again."""
     before = tracking(*range(5, 10))
     for offset in (7, 9):
@@ -127,12 +127,12 @@ def test_a_restored_bitmap_and_a_gap_count_each_offset_once():
 @pytest.mark.parametrize(
     "metadata", ["", "hello", "2:1,2,3,4,5,6:", "1:1,2,3:AA==", "1:1,2,3,4,5,x:AA==", "1:1,2,3,4,5,6:?", None]
 )
-def test_metadata_that_is_not_ours_is_ignored(metadata):
+def test_metadata_that_is_not_ours_is_ignored(metadata: str | None) -> None:
     """It costs repeats, never a record."""
     assert ({}, set()) == decode(5, metadata)
 
 
-def test_the_largest_window_fits_into_the_broker_s_limit():
+def test_the_largest_window_fits_into_the_broker_s_limit() -> None:
     """A full window with counters of thirteen digits stays within 4,096 characters."""
     totals = dict.fromkeys(OffsetTracker("events", 0, 0).totals, 10**13)
     settled = set(range(1, MAX_WINDOW))
@@ -143,7 +143,7 @@ def test_the_largest_window_fits_into_the_broker_s_limit():
     assert (totals, settled) == decode(0, text)
 
 
-def test_metadata_over_the_limit_is_refused_by_the_encoder():
+def test_metadata_over_the_limit_is_refused_by_the_encoder() -> None:
     """Better a loud stop than a commit the broker refuses for ever."""
     totals = dict.fromkeys(OffsetTracker("events", 0, 0).totals, 10**40)
 
@@ -151,7 +151,7 @@ def test_metadata_over_the_limit_is_refused_by_the_encoder():
         encode(0, totals, {MAX_WINDOW})
 
 
-def test_nothing_changed_after_a_commit_until_something_settles():
+def test_nothing_changed_after_a_commit_until_something_settles() -> None:
     """Only changed partitions are committed."""
     tracker = tracking(5, 6)
     tracker.committed(tracker.mark())
@@ -163,7 +163,7 @@ def test_nothing_changed_after_a_commit_until_something_settles():
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_any_order_of_settling_keeps_the_balance_and_loses_nothing(seed):
+def test_any_order_of_settling_keeps_the_balance_and_loses_nothing(seed: int) -> None:
     """Random logs with gaps, random completion, random restarts: every offset is counted exactly once."""
     random = Random(seed)
     log = [offset for offset in range(300) if random.random() > 0.1]
@@ -177,7 +177,7 @@ def test_any_order_of_settling_keeps_the_balance_and_loses_nothing(seed):
                 waiting.append(ahead[0])
         elif waiting:
             offset = waiting.pop(random.randrange(len(waiting)))
-            tracker.settle(offset, random.choice(["delivered", "filtered", "dead_lettered"]))
+            tracker.settle(offset, random.choice(OUTCOMES[:1] + OUTCOMES[2:4]))
             seen.append(offset)
         if random.random() < 0.05:
             tracker = restore("events", 0, *tracker.commit(), window=64)
