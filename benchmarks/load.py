@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import orjson
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+
+from benchmarks.vendor import out_of_order
 
 PARTITIONS = 12
 SEED = 7
@@ -69,9 +71,10 @@ def event(number: int, contact: int, chance: random.Random) -> bytes:
 
 
 def produce(bootstrap: str, topic: str, count: int, contacts: int) -> None:
-    """Fill *topic*.
+    """Fill *topic*, and read it back.
 
-    A contact's events are in one partition; partitions are about equally full. Raises where one was not acknowledged.
+    A contact's events are in one partition; partitions are about equally full. Raises where the log has other events,
+    or in another order.
     """
     refused: list[KafkaError] = []
 
@@ -80,7 +83,13 @@ def produce(bootstrap: str, topic: str, count: int, contacts: int) -> None:
             refused.append(error)
 
     producer = Producer(
-        {"bootstrap.servers": bootstrap, "linger.ms": 20, "acks": "all", "queue.buffering.max.messages": 0}
+        {
+            "bootstrap.servers": bootstrap,
+            "enable.idempotence": True,  # else a retry, as a new topic may need one, changes the order in the log
+            "linger.ms": 20,
+            "log_level": 3,  # errors
+            "queue.buffering.max.messages": 0,  # no limit
+        }
     )
     for contact, value in events(count, contacts):
         key = f"user-{contact:05}"
@@ -88,6 +97,28 @@ def produce(bootstrap: str, topic: str, count: int, contacts: int) -> None:
         producer.poll(0)
     if producer.flush(60) or refused:
         raise RuntimeError(f"the broker did not take every event: {refused[:1]}")
+    numbers = written(bootstrap, topic)
+    if len(numbers) != count or out_of_order(numbers):
+        raise RuntimeError(f"{topic} holds {len(numbers)} of {count} events, {out_of_order(numbers)} out of order")
+
+
+def written(bootstrap: str, topic: str) -> list[tuple[str, int]]:
+    """The contact and the number of each event in the log, each partition in its order: what the vendor must see."""
+    settings = {"bootstrap.servers": bootstrap, "group.id": "none", "enable.auto.commit": False}
+    consumer = Consumer(settings | {"enable.partition.eof": True})
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)])
+    found: list[tuple[str, int]] = []
+    ended: set[int | None] = set()
+    while len(ended) < PARTITIONS:
+        for message in consumer.consume(1000, timeout=0.1):
+            if error := message.error():
+                assert error.name() == "_PARTITION_EOF", error
+                ended.add(message.partition())
+            else:
+                traits = orjson.loads(message.value() or b"")["traits"]
+                found.append((traits["email"], int(traits["job_title"])))
+    consumer.close()
+    return found
 
 
 def create(bootstrap: str, topic: str) -> None:

@@ -177,7 +177,8 @@ class Connection(asyncio.Protocol):
 
     def accept(self, number: int) -> None:
         """Answer the assert."""
-        self.transport.write(ACCEPTED)
+        if not self.transport.is_closing():  # a client may be stopped
+            self.transport.write(ACCEPTED)
         self.desk.answered[number] = time.perf_counter()
         self.desk.pending -= 1
 

@@ -12,7 +12,9 @@ import typer
 from stream.commands.check import check
 from stream.commands.demo import demo
 from stream.commands.init import init
+from stream.commands.preview import preview
 from stream.commands.run import run as run_command
+from stream.commands.sandbox import sandbox
 from stream.commands.schema import schema
 from stream.commands.transforms import transforms
 from stream.commands.version import version
@@ -26,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (demo, init, check, run_command, schema, transforms, version):
+for command in (demo, init, check, preview, run_command, sandbox, schema, transforms, version):
     app.command()(command)
 
 

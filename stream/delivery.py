@@ -19,6 +19,8 @@ from stream.core.records import Batch, Message, Record
 from stream.core.scheduler import Scheduler
 from stream.destinations.base import Calls
 from stream.http import CertificateRefused, NotSent, Unanswered
+from stream.http.responses import retry_after
+from stream.http.tokens import TokenRefused
 from stream.telemetry.metrics import Meters
 
 CHECK_SECONDS = 15.0  # what a connection test may take
@@ -63,7 +65,8 @@ class Delivery:
         self._idle: list[asyncio.Future[None]] = []
         self._quiet = asyncio.Event()
         self._quiet.set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._rings_at = float("inf")  # kept here: uvloop's handle of a time that is all but now does not tell it
         self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
@@ -161,10 +164,10 @@ class Delivery:
     async def _sleep(self, now: float) -> None:
         """Wait for `wake`, or for the time at which something becomes possible by itself."""
         due = self._next_change(now)
-        if due < float("inf") and (self._timer is None or due < self._timer.when()):
+        if due < self._rings_at:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._loop.call_at(due, self._ring)
+            self._timer, self._rings_at = self._loop.call_at(due, self._ring), due
         sleeper = self._loop.create_future()
         self._idle.append(sleeper)
         await sleeper
@@ -180,7 +183,7 @@ class Delivery:
         return self.scheduler.next_due()
 
     def _ring(self) -> None:
-        self._timer = None
+        self._timer, self._rings_at = None, float("inf")
         self.wake()
 
     def _pass_gate(self, messages: list[Message]) -> list[Message]:
@@ -227,6 +230,8 @@ class Delivery:
             return [Retry(detail) if self.destination.repeatable else Unknown(detail)] * len(batch)
         except CertificateRefused as error:
             return [Blocked(f"certificate not trusted: {error}", hint="look at base_url and http.ca_file")] * len(batch)
+        except TokenRefused as error:
+            return [self._without_token(error)] * len(batch)
         except Refused as refusal:
             if len(batch) > 1:
                 return None
@@ -235,9 +240,18 @@ class Delivery:
             raise RuntimeError(f"{self.destination.type} returned {len(outcomes)} outcomes for {len(batch)} messages")
         return outcomes
 
+    def _without_token(self, error: TokenRefused) -> Retry | Throttled | Blocked:
+        """What it means that no token could be had. Nothing was sent."""
+        status = error.response.status
+        if status == 429:
+            return Throttled(retry_after(error.response, self._wall()), str(error), status)
+        if status >= 500 or status in (408, 425):
+            return Retry(str(error), status)
+        return Blocked(str(error), status, hint="the credentials were refused: look at the destination's keys")
+
     async def _perform(self, message: Message, outcome: Outcome, batch: Batch) -> None:
         now = self._loop.time()
-        if message.parts and not isinstance(outcome, Delivered | Throttled | Blocked):
+        if message.parts and not isinstance(outcome, Delivered | Throttled):
             message = self.scheduler.take_apart(message)
             if isinstance(outcome, Rejected):
                 self.scheduler.release(message, now)  # which part it was is seen when each goes alone
@@ -286,6 +300,12 @@ class Delivery:
             return
         except CertificateRefused as error:
             refusal = f"certificate not trusted: {error}"
+        except TokenRefused as error:
+            outcome = self._without_token(error)
+            if not isinstance(outcome, Blocked):
+                self.health.unreachable(f"connection test: {error}", started, self._loop.time())
+                return
+            refusal = f"{outcome.detail}. {outcome.hint}"
         self.health.checked(refusal, started, self._loop.time(), pending=self.scheduler.keys > 0)
         self.wake()
 

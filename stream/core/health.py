@@ -125,6 +125,7 @@ class Health:
         self._checked = False  # the test has passed since the last probe: a canary is next
         self._throttled_until = 0.0
         self._throttles = 0  # in a row
+        self._throttled_at = float("-inf")  # when the last of them was counted
         self._row = 0  # failed calls since the last proof of life
         self._row_since = NEVER  # when the first of them began
         self._row_text = ""
@@ -237,7 +238,7 @@ class Health:
                 self._count_burial(buried=True)
                 return Bury(outcome.reason, outcome.detail, outcome.status)
             case Throttled():
-                self._throttle(outcome, now)
+                self._throttle(outcome, batch, now)
                 return RELEASE
             case Blocked():
                 return self._judge_blocked(message, outcome, batch, now)
@@ -388,7 +389,7 @@ class Health:
         for message in [m for m in self._unjudged if m.key != key and started > m.started]:
             del self._unjudged[message]
             message.attempts += counts
-            if counts and self._is_exhausted(message):
+            if counts and self._is_exhausted(message) and self._blocked is None:
                 self.exhausted.append(message)
 
     def _exhaust(self, message: Message) -> Bury:
@@ -428,10 +429,12 @@ class Health:
         self._row_last = None
         self._failing.clear()
 
-    def _throttle(self, outcome: Throttled, now: float) -> None:
+    def _throttle(self, outcome: Throttled, batch: Batch, now: float) -> None:
         self._end_row()
-        self._throttles += 1
-        wait = outcome.after if outcome.after is not None else self._backoff.delay(self._throttles)
+        if batch.started > self._throttled_at:  # else it was under way when another was told the same
+            self._throttles += 1
+            self._throttled_at = now
+        wait = outcome.after if outcome.after is not None else self._backoff.delay(max(1, self._throttles))
         self._throttled_until = max(self._throttled_until, now + wait)
 
     def _postpone_probe(self, now: float) -> None:

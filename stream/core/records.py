@@ -31,7 +31,7 @@ class Record(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Message:
     """Fields on their way to the destination, with the key that orders them and the record they came from."""
 
@@ -58,6 +58,9 @@ class Message:
 
     def __post_init__(self) -> None:
         self.size = len(self.body) + len(self.record.value or b"")
+
+    def __repr__(self) -> str:  # fields, body and record hold personal data
+        return f"<message of {self.record.topic}/{self.record.partition} at {self.record.offset}>"
 
 
 @dataclass(slots=True, eq=False)

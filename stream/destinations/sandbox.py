@@ -86,6 +86,11 @@ class Sandbox(ABC):
         self._accepted = 0
         self.reset()
 
+    @property
+    @abstractmethod
+    def credentials(self) -> dict[str, str]:
+        """What it lets in, by the keys of a destination's configuration."""
+
     @abstractmethod
     def answer(self, arrival: Arrival) -> Answer:
         """What the vendor answers when nothing is wrong; `accept` notes a write that it takes."""

@@ -1,7 +1,9 @@
 """Writes to our own topics, one record at a time, and returns when the broker has it. Retrying is the caller's."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from itertools import islice
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
@@ -12,6 +14,7 @@ from stream.kafka.settings import KafkaSettings
 
 LARGEST = 64 * 1024 * 1024  # bytes of a record; below this the broker's own limit decides
 REQUEST_SECONDS = 5.0
+AT_ONCE = 500  # records that `load` has on their way
 
 
 class TooLarge(Exception):
@@ -72,15 +75,37 @@ class Producer:
         """
         if key is None and value is None:
             value = b""  # the client refuses to write nothing at all
+        async with self._acknowledged(topic):
+            written = await self._client.send_and_wait(
+                topic, value, key=key, partition=partition, headers=list(headers)
+            )
+        return int(written.offset)
+
+    async def load(self, topic: str, records: Iterable[tuple[bytes | None, bytes]]) -> AsyncGenerator[int, None]:
+        """Write keys with their values; gives, every so often, how many the broker has.
+
+        In order within a partition, which sends that run side by side would not be: one that has to wait for room is
+        overtaken. Raises TooLarge or NotAcknowledged; then some of those on their way may be written.
+        """
+        waiting, count = iter(records), 0
+        while chunk := list(islice(waiting, AT_ONCE)):
+            async with self._acknowledged(topic):
+                written = [await self._client.send(topic, value, key=key) for key, value in chunk]
+                results = await asyncio.gather(*written, return_exceptions=True)
+                if errors := [result for result in results if isinstance(result, BaseException)]:
+                    raise errors[0]
+            count += len(chunk)
+            yield count
+
+    @asynccontextmanager
+    async def _acknowledged(self, topic: str) -> AsyncIterator[None]:
+        """Bounds what is awaited in it, and translates how it fails."""
         try:
             async with asyncio.timeout(self._timeout):
-                written = await self._client.send_and_wait(
-                    topic, value, key=key, partition=partition, headers=list(headers)
-                )
+                yield
         except MessageSizeTooLargeError as error:
             raise TooLarge(f"{topic} does not take a record of this size") from error
         except TimeoutError as error:
             raise NotAcknowledged(f"{topic}: no acknowledgement within {self._timeout:g} s") from error
         except KafkaError as error:
             raise NotAcknowledged(f"{topic}: {error}") from error
-        return int(written.offset)

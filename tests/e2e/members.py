@@ -1,9 +1,10 @@
-"""crmstream as its users run it: a configuration file, real processes, signals. What they delivered is the vendor's to say."""
+"""crmstream as its users run it: a configuration file, processes, signals. What was delivered the vendor says."""
 
 import asyncio
 import base64
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -19,7 +20,6 @@ from stream.destinations.attio.sandbox import TOKEN
 from stream.destinations.sandbox import serve
 from tests.e2e.vendor import Vendor
 from tests.kafka.broker import Broker, Sent
-from tests.kafka.broker import _free_port as free_port
 
 DESTINATION = "attio"
 POLL_SECONDS = 0.02
@@ -166,7 +166,7 @@ class Stage:
         self._exits = exits
 
     async def start(self, *arguments: str, **blocks: dict[str, Any]) -> Member:
-        """A member of the group; *blocks* change the configuration key by key. It comes to the vendor by its own door."""
+        """A member of the group; *blocks* change the configuration key by key. The vendor has a door for it alone."""
         url = await self._exits.enter_async_context(serve(self.vendor))
         port = free_port()
         config = self._folder / f"member-{len(self.members) + 1}.yaml"
@@ -211,12 +211,12 @@ class Stage:
         await until(reached, *members, timeout=timeout, what=f"position {at_least} in partition {partition}")
         return (await self.committed())[partition]
 
-    async def assert_settled(self) -> None:
-        """Every position is at its log's end, and the counters add up to it."""
+    async def assert_settled(self, origin: int = 0) -> None:
+        """Every position is at its log's end, and the counters add up to it; *origin*: where partition 0 began."""
         commits = await self.committed()
         assert await self.broker.ends(self.topic) == {number: commit.position for number, commit in commits.items()}
-        for commit in commits.values():
-            assert commit.position == sum(commit.totals.values())
+        counted = {number: sum(commit.totals.values()) for number, commit in commits.items()}
+        assert counted == {number: commit.position - origin * (number == 0) for number, commit in commits.items()}
 
     async def log(self) -> dict[tuple[int, int], tuple[str, int]]:
         """What the source topic holds: partition and offset to contact and number, read by a plain consumer."""
@@ -250,6 +250,14 @@ def configuration(
         "http": blocks.get("http", {}),
         "destinations": {DESTINATION: destination | blocks.get("destination", {})},
     }
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 async def until(

@@ -73,8 +73,10 @@ async def _order(here: Stage, action: Literal["pause", "resume"]) -> None:
 
 
 async def _holding(count: int, *members: Member) -> bool:
-    return count == sum([(await member.state()).get("pending", 0) for member in members])
+    pending: list[int] = [(await member.state()).get("pending", 0) for member in members]
+    return count == sum(pending)
 
 
 async def _holding_none_in_flight(member: Member) -> bool:
-    return (await member.state()).get("in_flight") == 0
+    state = await member.state()
+    return bool(state) and state["in_flight"] == 0

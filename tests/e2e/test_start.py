@@ -77,7 +77,7 @@ async def test_a_missing_topic_is_told_by_its_name(broker: Broker, stage: NewSta
 
 
 async def test_topics_of_our_own_that_may_not_be_created_are_told(broker: Broker, stage: NewStage) -> None:
-    """`kafka.create_topics: false`: exit 1 with what to create. By default they are made, the control topic compacted."""
+    """`kafka.create_topics: false`: exit 1 with what to create. By default they are made, `control` compacted."""
     here = await stage(broker)
 
     member = await here.run(kafka={"create_topics": "false"})

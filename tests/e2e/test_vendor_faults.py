@@ -1,4 +1,4 @@
-"""A vendor that is down, refuses our key, or chokes on one contact: five different things, and one dead-letter topic."""
+"""A vendor that is down, refuses our key, or chokes on one contact: only the last one is for the dead-letter topic."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 
 from stream.destinations.attio.sandbox import AttioFaults
 from tests.e2e.conftest import NewStage
-from tests.e2e.members import Stage, contacts, events, keyed, until
+from tests.e2e.members import Member, Stage, contacts, events, keyed, until
 from tests.e2e.vendor import WELL, assert_all_in_order, broken_for
 from tests.kafka.broker import Broker
 
@@ -153,12 +153,12 @@ def _header(letter: Any, name: str) -> bytes:
     return value
 
 
-async def _blocked(member: Any) -> None:
+async def _blocked(member: Member) -> None:
     """Wait until it is not ready for being blocked, and says so."""
 
     async def blocked() -> bool:
         status, words = await member.readiness()
-        return status == 503 and words.get("state") == "blocked"
+        return (503, "blocked") == (status, words.get("state"))
 
     await until(blocked, member, what="not ready")
     _, words = await member.readiness()
@@ -166,8 +166,9 @@ async def _blocked(member: Any) -> None:
     assert words["reason"]
 
 
-async def _ready(member: Any) -> None:
+async def _ready(member: Member) -> None:
     async def ready() -> bool:
-        return (await member.readiness())[0] == 200
+        status, _ = await member.readiness()
+        return status == 200
 
     await until(ready, member, what="readiness")

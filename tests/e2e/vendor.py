@@ -1,4 +1,4 @@
-"""Attio's stand-in with a ledger of whose event arrived when, and at which member's door. Nothing of the product in it."""
+"""Attio's stand-in with a ledger: whose event arrived when, and at which member's door."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -71,6 +71,11 @@ class AttioSandbox(Sandbox):
         self._by_email.clear()
         self._people.clear()
 
+    @property
+    def credentials(self) -> dict[str, str]:
+        """The token, which Attio calls a key."""
+        return {"api_key": self.token}
+
     def writes(self, arrival: Arrival) -> bool:
         """Asserts are writes; a query is a read."""
         return arrival.method == "PUT"

@@ -1,0 +1,127 @@
+"""What would become of events, told without network: decoded, mapped and encoded by the parts that do it in `run`."""
+
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, SecretStr
+
+from schemas.events import Event
+from stream.app import chosen, gate, open_destination
+from stream.commands.lines import Line
+from stream.core.offsets import OffsetTracker
+from stream.core.outcomes import Filtered
+from stream.core.records import Batch, Message
+from stream.decoding import decode
+from stream.destinations.base import Calls
+from stream.http import Request
+from stream.http.client import Address
+from stream.messages import Messages
+from stream.settings import Settings, mapping_of
+
+HIDDEN = "***"
+NOWHERE = OffsetTracker("", 0, 0)  # nothing is settled
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """A line of a file as the record it would be in the topic, were it produced now."""
+
+    value: bytes
+    timestamp: int
+    topic: str = "file"
+    partition: int = 0
+    offset: int = 0
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Rehearsal:
+    """The enabled destinations of a configuration, and what they would make of events."""
+
+    def __init__(self, settings: Settings, destinations: Mapping[str, Calls]) -> None:
+        self._dialect = settings.source.dialect
+        self._parts = [Part(name, calls, settings) for name, calls in destinations.items()]
+
+    def shown(self, line: Line) -> Iterator[dict[str, Any]]:
+        """What becomes of a line, as `preview` shows it: an object for each destination, or for each of its calls."""
+        now = time.time()
+        record = Unsent(line.content, int(now * 1000))
+        decoded = decode(record.value, record.timestamp, now, self._dialect)
+        name = decoded.event or None if isinstance(decoded, Event) else None
+        for part in self._parts:
+            for shown in part.shown(record):
+                yield {"destination": part.name, "event": name, "line": line.number} | shown
+
+
+class Part:
+    """One destination's part in it."""
+
+    def __init__(self, name: str, calls: Calls, settings: Settings) -> None:
+        own = settings.destinations[name]
+        self.name = name
+        self._calls = calls
+        self._address = Address(own.base_url)
+        self._gate = gate(own.max_age)
+        self._secrets = frozenset(secrets(own))
+        self._make = Messages(
+            name,
+            mapping=mapping_of(name, own),
+            destination=calls,
+            dialect=settings.source.dialect,
+            wall=time.time,
+        )
+
+    def shown(self, record: Unsent) -> Iterator[dict[str, Any]]:
+        """The outcome and, where it is sent, each request."""
+        made = self._make(record, NOWHERE)
+        if isinstance(made, Message) and self._gate is not None and (reason := self._gate(made)):
+            made = Filtered(reason)
+        if not isinstance(made, Message):
+            outcome = "filtered" if isinstance(made, Filtered) else "rejected"
+            yield {"outcome": outcome, "reason": made.reason, "notes": [], "method": None, "url": None, "body": None}
+            return
+        for request in self._calls.requests(Batch([made])):
+            yield {
+                "outcome": "send",
+                "reason": None,
+                "notes": list(made.notes),
+                "method": request.method,
+                "url": self._address.of(request.path),
+                "body": self._body(request),
+            }
+
+    def _body(self, request: Request) -> Any:
+        return None if request.body is None else without(self._secrets, orjson.loads(request.body))
+
+
+@asynccontextmanager
+async def rehearsing(settings: Settings) -> AsyncIterator[Rehearsal]:
+    """A rehearsal with every enabled destination. Raises UserError where none is."""
+    async with AsyncExitStack() as stack:
+        destinations = {
+            name: await stack.enter_async_context(open_destination(own, settings.http))
+            for name, own in chosen(settings, ()).items()
+        }
+        yield Rehearsal(settings, destinations)
+
+
+def secrets(settings: BaseModel) -> Iterator[str]:
+    """Each secret in the settings, at any depth."""
+    for _, value in settings:
+        if isinstance(value, SecretStr):
+            yield value.get_secret_value()
+        elif isinstance(value, BaseModel):
+            yield from secrets(value)
+
+
+def without(secrets: frozenset[str], value: Any) -> Any:
+    """JSON with `***` for each text in it that is a secret."""
+    if isinstance(value, dict):
+        return {name: without(secrets, each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [without(secrets, each) for each in value]
+    return HIDDEN if isinstance(value, str) and value in secrets else value
