@@ -11,11 +11,15 @@ import typer
 
 from stream.commands.check import check
 from stream.commands.demo import demo
+from stream.commands.dlq import dlq
 from stream.commands.init import init
+from stream.commands.pause import pause, resume
 from stream.commands.preview import preview
+from stream.commands.produce import produce
 from stream.commands.run import run as run_command
 from stream.commands.sandbox import sandbox
 from stream.commands.schema import schema
+from stream.commands.status import status
 from stream.commands.transforms import transforms
 from stream.commands.version import version
 from stream.errors import Exit, UserError
@@ -28,8 +32,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (demo, init, check, preview, run_command, sandbox, schema, transforms, version):
+for command in (
+    demo,
+    init,
+    check,
+    preview,
+    run_command,
+    produce,
+    status,
+    pause,
+    resume,
+    sandbox,
+    schema,
+    transforms,
+    version,
+):
     app.command()(command)
+app.add_typer(dlq, name="dlq")
 
 
 @app.callback()

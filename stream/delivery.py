@@ -212,7 +212,11 @@ class Delivery:
             if self.scheduler.keys == 1 and any(isinstance(outcome, Retry) for outcome in outcomes):
                 await self.check()  # no other key can tell an outage from this message's own fault
             for message, outcome in zip(batch.messages, outcomes, strict=True):
-                await self._perform(message, outcome, batch)
+                if isinstance(outcome, Delivered):
+                    self.health.delivered(message, batch)
+                    self.settle(message)
+                else:
+                    await self._perform(message, outcome, batch)
             self.health.finish(batch, self._loop.time())
             if self.health.exhausted or self.health.recovered_since is not None:
                 await self._follow_up()

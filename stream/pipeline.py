@@ -302,7 +302,7 @@ class Pipeline:
         return self.delivery.health.state(now, all_delayed=self.delivery.scheduler.all_delayed())
 
     def _oldest_pending(self) -> float:
-        oldest = min((message.record.timestamp for message in self.delivery.scheduler), default=None)
+        oldest = min((message.record.timestamp for message in self.delivery.scheduler.heads()), default=None)
         return 0.0 if oldest is None else max(0.0, self._wall() - oldest / 1000)
 
     def snapshot(self) -> DestinationState:

@@ -228,10 +228,7 @@ class Health:
         """What becomes of a message, by the vendor's verdict on the call *batch* it was in."""
         match outcome:
             case Delivered():
-                if self._sick:
-                    self._sick.discard(message.key)
-                self._proof(message.key, batch.started)
-                self._count_burial(buried=False)
+                self.delivered(message, batch)
                 return SETTLE
             case Rejected():
                 self._proof(message.key, batch.started)
@@ -250,6 +247,13 @@ class Health:
                 return Bury("unknown_outcome", outcome.detail, outcome.status)
             case Filtered():
                 return Settle(outcome.reason)
+
+    def delivered(self, message: Message, batch: Batch) -> None:
+        """The verdict that is nearly all of them; it always settles."""
+        if self._sick:
+            self._sick.discard(message.key)
+        self._proof(message.key, batch.started)
+        self._count_burial(buried=False)
 
     def finish(self, batch: Batch, now: float) -> None:
         """The call is over and its messages are judged; a canary that changed nothing puts the next one further off."""

@@ -1,6 +1,8 @@
 """How many requests may start, and how many burials are too many."""
 
+import math
 from collections import deque
+from fractions import Fraction
 
 
 class RateLimit:
@@ -48,7 +50,7 @@ class BurialLimit:
     __slots__ = ("_last", "allowed", "buried")
 
     def __init__(self, percent: float, of: int) -> None:
-        self.allowed = -(-percent * of // 100)
+        self.allowed = math.ceil(Fraction(str(percent)) * of / 100)  # of the decimal that was written, not its float
         self._last: deque[bool] = deque(maxlen=of)
         self.buried = 0
 

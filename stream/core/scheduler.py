@@ -169,6 +169,10 @@ class Scheduler:
         lane.taken = 1
         return True
 
+    def heads(self) -> Iterator[Message]:
+        """The oldest message of each key."""
+        return (lane.queue[0] for lane in self._lanes.values())
+
     def delayed_heads(self) -> Iterator[Message]:
         """The messages that failed and wait, one for each delayed key."""
         return (lane.queue[0] for lane in self._lanes.values() if lane.state is State.DELAYED)

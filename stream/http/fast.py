@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import lru_cache
 
 from pyreqwest.client import ClientBuilder
 from pyreqwest.exceptions import RequestError
@@ -46,7 +47,7 @@ class FastTransport:
         self, method: str, url: str, *, headers: list[tuple[str, str]], body: bytes | None, timeout: float
     ) -> Response:
         """The answer to one request, which is over (answered, failed or abandoned) within *timeout* seconds."""
-        request = self._client.request(method, url).headers(headers).timeout(timedelta(seconds=timeout))
+        request = self._client.request(method, url).headers(headers).timeout(_timedelta(timeout))
         if body:
             request = request.body_bytes(body)
         elif method in WITH_BODY:
@@ -62,6 +63,16 @@ class FastTransport:
     async def close(self) -> None:
         """Let go of the connections."""
         await self._client.close()
+
+
+@lru_cache(maxsize=1024)
+def _tenths(number: int) -> timedelta:
+    return timedelta(seconds=number / 10)
+
+
+def _timedelta(seconds: float) -> timedelta:
+    """Rounded down to tenths, which are made once; exact where that would be nothing."""
+    return _tenths(int(seconds * 10)) if seconds >= 1 else timedelta(seconds=seconds)
 
 
 def _failure(error: RequestError) -> NotSent | Unanswered | CertificateRefused:

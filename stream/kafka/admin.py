@@ -223,9 +223,12 @@ class _Causes(logging.Filter):
 
     def __enter__(self) -> "_Causes":
         self._logger.addFilter(self)
+        self._level = self._logger.level
+        self._logger.setLevel(logging.ERROR)  # commands that show no logs have it higher: nothing would be asked of us
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._logger.setLevel(self._level)
         self._logger.removeFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:

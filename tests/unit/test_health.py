@@ -793,6 +793,22 @@ def test_nothing_is_buried_as_exhausted_while_nothing_gets_through(trouble: str)
     assert isinstance(day.end(failing, FAILED), Delay)
 
 
+def test_a_message_out_of_attempts_outlasts_a_suspension() -> None:
+    """It used them up while the destination was blocked; a canary that fails is not the time to bury it either."""
+    day = Day(attempts=1)
+    message = day.message()
+    day.call("bob", DELIVERED)
+    failing, proof = day.begin(message), day.begin(day.message("eve"))
+    day.end(proof, DELIVERED)
+    day.call("bob", REVOKED)
+    day.end(failing, FAILED)
+    assert message.attempts == 1
+    day.check(pending=False)
+    day.fail_until_suspended()
+
+    assert isinstance(day.call(message, FAILED, canary=True), Delay)
+
+
 def test_while_blocked_a_delivery_under_way_exhausts_nobody() -> None:
     """What a blocked vendor's last deliveries count waits, like everything else."""
     day = Day(attempts=1)
