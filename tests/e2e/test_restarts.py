@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from stream.destinations.attio.sandbox import AttioFaults
+from stream.destinations.sandbox import Failure
 from tests.e2e.conftest import NewStage
 from tests.e2e.members import Stage, contacts, events, keyed, until
 from tests.e2e.vendor import WELL, Delivery, assert_all_in_order, broken_for
@@ -12,13 +13,14 @@ from tests.kafka.broker import Broker
 
 CONCURRENCY = 32  # Attio's default
 HELD = "held@example.com"
+NOW_AND_THEN = Failure(status=503, share=0.02)  # so that events of one contact would overtake each other, if they could
 
 
 @pytest.mark.timeout(180)
 async def test_members_join_and_leave_while_events_flow(broker: Broker, stage: NewStage) -> None:
     """20,000 events, two members joining and two leaving: all there, in order; repeats at most what was in flight."""
     here = await stage(broker, partitions=6)
-    here.vendor.faults = AttioFaults(latency=0.02)
+    here.vendor.faults = AttioFaults(latency=0.02, fail=[NOW_AND_THEN])
     people = contacts(200)
     total = await here.send(events(people, each=100))
 
@@ -50,7 +52,7 @@ async def test_after_a_kill_only_what_was_not_committed_is_repeated(
     """`kill -9` with calls in flight: the next member delivers the rest, and again just what no commit spoke of."""
     http = {"transport": transport}
     here = await stage(broker, partitions=3)
-    here.vendor.faults = AttioFaults(latency=0.05)
+    here.vendor.faults = AttioFaults(latency=0.05, fail=[NOW_AND_THEN])
     people = contacts(50)
     total = await here.send(events(people, each=each))
     member = await here.start(http=http)
@@ -75,7 +77,7 @@ async def test_after_a_kill_only_what_was_not_committed_is_repeated(
 async def test_after_a_clean_stop_nothing_is_repeated(broker: Broker, stage: NewStage) -> None:
     """One contact held back, over 1,000 offsets settled above it, calls in flight at SIGTERM: each event comes once."""
     here = await stage(broker)
-    here.vendor.faults = AttioFaults(latency=0.02, fail=broken_for(HELD).fail)
+    here.vendor.faults = AttioFaults(latency=0.02, fail=[*broken_for(HELD).fail, NOW_AND_THEN])
     people = contacts(100)
     total = await here.send([keyed(HELD), *events(people, each=30)])
     member = await here.start()

@@ -4,7 +4,16 @@ from random import Random
 
 import pytest
 
-from stream.core.offsets import MAX_WINDOW, METADATA_LIMIT, OUTCOMES, OffsetTracker, SettledTwice, decode, encode, restore
+from stream.core.offsets import (
+    MAX_WINDOW,
+    METADATA_LIMIT,
+    OUTCOMES,
+    OffsetTracker,
+    SettledTwice,
+    decode,
+    encode,
+    restore,
+)
 
 
 def tracking(*offsets: int, window: int = MAX_WINDOW) -> OffsetTracker:
