@@ -3,14 +3,18 @@
 import json
 from pathlib import Path
 
-from schemas import events
+from schemas import control, events
 
 FOLDER = Path(__file__).parent / "json"
 
 
 def files() -> dict[str, str]:
     """File name to content, for every model that crosses a topic as JSON."""
-    return {"event.schema.json": json.dumps(events.json_schema(), indent=2, ensure_ascii=False) + "\n"}
+    schemas = {"event": events.json_schema(), "command": control.json_schema()}
+    return {
+        f"{name}.schema.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+        for name, schema in schemas.items()
+    }
 
 
 if __name__ == "__main__":

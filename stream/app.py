@@ -8,6 +8,7 @@ from random import Random
 
 import structlog
 
+from schemas.control import Command
 from stream.core.health import Health
 from stream.core.lease import Lease
 from stream.core.limits import BurialLimit, RateLimit
@@ -203,7 +204,7 @@ class App:
                 seen = current
                 heard.set()
 
-    def _carry_out(self, name: str, command: control.Command) -> None:
+    def _carry_out(self, name: str, command: Command) -> None:
         delivery = self.pipelines[name].delivery
         log.info(command.action, destination=name, given_at=str(command.at))
         if command.action == "pause":

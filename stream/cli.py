@@ -32,23 +32,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (
-    demo,
-    init,
-    check,
-    preview,
-    run_command,
-    produce,
-    status,
-    pause,
-    resume,
-    sandbox,
-    schema,
-    transforms,
-    version,
-):
+for command in (demo, init, check, preview, run_command, produce, status, pause, resume):
     app.command()(command)
 app.add_typer(dlq, name="dlq")
+for command in (sandbox, schema, transforms, version):
+    app.command()(command)
 
 
 @app.callback()

@@ -48,13 +48,13 @@ class Scratch:
                 shutil.copy(ROOT / name, folder / name)
         self._environ = os.environ | {"PYTHONPATH": str(folder)}
 
-    def test(self, tests: list[str]) -> subprocess.CompletedProcess[str]:
+    def test(self, tests: list[str], **environ: str) -> subprocess.CompletedProcess[str]:
         """Run the tests in the copy."""
         options = ["-x", "-q", "-p", "no:cacheprovider", "--timeout", str(SECONDS), "--no-header"]
         return subprocess.run(
             [sys.executable, "-m", "pytest", *options, *tests],
             cwd=self.folder,
-            env=self._environ,
+            env=self._environ | environ,
             capture_output=True,
             text=True,
             check=False,
@@ -64,9 +64,9 @@ class Scratch:
         """Run the mutant's tests while it is planted."""
         path = self.folder / mutant.file
         original, written = path.read_text(encoding="utf-8"), path.stat().st_mtime
-        plant(path, original.replace(mutant.old, mutant.new), written + 10)  # later, or the old bytecode would be run
+        plant(path, original.replace(mutant.old, mutant.new), written + 10)  # later than its bytecode, which is kept
         try:
-            return self.test(mutant.tests)
+            return self.test(mutant.tests, PYTHONDONTWRITEBYTECODE="1")
         finally:
             plant(path, original, written)
 
@@ -102,6 +102,8 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="name them and end")
     options = parser.parse_args()
     chosen = [m for m in mutants() if not options.only or any(word in m.name for word in options.only)]
+    if not chosen:
+        parser.error("no mutant is called so: see --list")
     if options.list:
         for mutant in chosen:
             say(mutant.name)
@@ -126,7 +128,7 @@ def hunt(scratch: Scratch, chosen: list[Mutant]) -> int:
         survivors += verdict != "found"
         say(f"{verdict:9} {time.monotonic() - began:5.1f} s  {mutant.name}")
     say(f"{len(chosen) - survivors} of {len(chosen)} mutants found")
-    return 1 if survivors or not chosen else 0
+    return 1 if survivors else 0
 
 
 def judge(scratch: Scratch, mutant: Mutant) -> str:

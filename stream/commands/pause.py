@@ -23,6 +23,7 @@ def _command(name: str, config: ConfigFile, action: Literal["pause", "resume"]) 
     import asyncio
     from datetime import UTC, datetime
 
+    from schemas.control import Command
     from stream.kafka.admin import Admin
     from stream.kafka.producer import Producer
     from stream.settings import load
@@ -33,7 +34,7 @@ def _command(name: str, config: ConfigFile, action: Literal["pause", "resume"]) 
         async with Admin(settings.kafka) as admin:
             await admin.ensure(topic, partitions=1, compacted=True, create=settings.kafka.create_topics)
         async with Producer(settings.kafka) as producer:
-            await control.write(producer, topic, name, control.Command(action=action, at=datetime.now(UTC)))
+            await control.write(producer, topic, name, Command(action=action, at=datetime.now(UTC)))
 
     settings = load(config)
     known(name, settings.destinations, "destination")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from schemas.control import Command
 from stream.core.offsets import restore
 from stream.errors import UserError
 from stream.http import CertificateRefused, NotSent, Unanswered
@@ -26,7 +27,8 @@ async def from_server(settings: Settings) -> State | None:
         return None
     token = settings.server.token.get_secret_value() if settings.server.token else ""
     headers = [("Authorization", f"Bearer {token}")] if token else []
-    transport = open_transport(HttpSettings(timeout=SECONDS))
+    # httpx, whichever is configured: a process that ends right after a call by pyreqwest may be aborted by its threads.
+    transport = open_transport(HttpSettings(transport="httpx", timeout=SECONDS))
     try:
         response = await transport.send("GET", f"{url}/state.json", headers=headers, body=None, timeout=SECONDS)
     except (NotSent, Unanswered, CertificateRefused):
@@ -90,7 +92,7 @@ def _seen(
     return state | {"holding": holding}, max(0, lag - above)
 
 
-def _destination(seen: Sequence[tuple[State, int]], command: control.Command | None) -> State:
+def _destination(seen: Sequence[tuple[State, int]], command: Command | None) -> State:
     paused = command is not None and command.action == "pause"
     return {
         "state": "paused" if paused else "unknown",

@@ -27,6 +27,14 @@ class Reader:
             for record in await self._poll():
                 yield record
 
+    async def newest(self, count: int) -> AsyncIterator[Record]:
+        """Of each partition at most so many of the records that are there now; in order within it."""
+        begins = await self._consumer.beginning_offsets(self._partitions)
+        for partition, end in (await self._consumer.end_offsets(self._partitions)).items():
+            self._consumer.seek(partition, max(begins[partition], end - count))
+        async for record in self.what_is_there():
+            yield record
+
     async def what_comes(self) -> AsyncIterator[Record]:
         """What is written from there on, for ever."""
         while True:

@@ -5,11 +5,11 @@ A compacted topic of one record for each destination; its last word holds.
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Literal
 
 import structlog
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from schemas.control import Command
 from stream.core.records import Record
 from stream.errors import UserError
 from stream.kafka.producer import NotAcknowledged, Producer
@@ -17,16 +17,6 @@ from stream.kafka.reader import reading
 from stream.kafka.settings import KafkaSettings
 
 log = structlog.get_logger()
-
-
-class Command(BaseModel):
-    """What an operator wants of a destination, since when and why."""
-
-    model_config = ConfigDict(frozen=True)
-
-    action: Literal["pause", "resume"]
-    at: AwareDatetime
-    reason: str = ""
 
 
 Commands = dict[str, Command]

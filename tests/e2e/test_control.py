@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Literal
 
+from schemas.control import Command
 from stream.destinations.attio.sandbox import AttioFaults
 from stream.destinations.sandbox import Failure
 from stream.kafka.producer import Producer
@@ -68,7 +69,7 @@ async def test_too_many_burials_pause_the_destination(broker: Broker, stage: New
 async def _order(here: Stage, action: Literal["pause", "resume"]) -> None:
     """What `crmstream pause` and `resume` do."""
     async with Producer(KafkaSettings(bootstrap_servers=[here.broker.bootstrap])) as producer:
-        command = control.Command(action=action, at=datetime.now(UTC), reason=REASON if action == "pause" else "")
+        command = Command(action=action, at=datetime.now(UTC), reason=REASON if action == "pause" else "")
         await control.write(producer, here.control, DESTINATION, command)
 
 

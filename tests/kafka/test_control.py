@@ -4,9 +4,10 @@ import asyncio
 from contextlib import aclosing
 from datetime import UTC, datetime
 
+from schemas.control import Command
 from stream.kafka.producer import Producer
 from stream.kafka.settings import KafkaSettings
-from stream.topics.control import Command, current, follow, write
+from stream.topics.control import current, follow, write
 from tests.conftest import NewTopic
 from tests.kafka.broker import Broker, Sent
 
