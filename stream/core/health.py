@@ -30,7 +30,7 @@ sent now. A condition holds until the input that ends it; the state shown is the
 it was a proof of life, and so is the next finished one that began after it. With one key pending, a passed connection
 test is that proof. An outage therefore counts against nobody, at its edges neither. A *sick* key (one that buried a
 message as exhausted) gets one counted attempt a message until one is delivered. While suspended or blocked nothing is
-buried as exhausted.
+buried as exhausted, unless the configuration says when to give up (`retry.give_up_after`).
 """
 
 from dataclasses import dataclass
