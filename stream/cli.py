@@ -32,11 +32,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (demo, init, check, preview, run_command, produce, status, pause, resume):
+delivering = (demo, init, check, preview, run_command, produce, status, pause, resume)
+for command in (*delivering, sandbox, schema, transforms, version):
     app.command()(command)
 app.add_typer(dlq, name="dlq")
-for command in (sandbox, schema, transforms, version):
-    app.command()(command)
 
 
 @app.callback()

@@ -97,9 +97,8 @@ class Demo:
     @staticmethod
     async def _load(settings: Settings, made: list[Sample]) -> None:
         async with Producer(settings.kafka) as producer:
-            for start in range(0, len(made), 500):
-                sends = (producer.send(TOPIC, key=s.key, value=s.value) for s in made[start : start + 500])
-                await asyncio.gather(*sends)
+            async for _ in producer.load(TOPIC, ((sample.key, sample.value) for sample in made)):
+                pass
 
     async def _progress(self, app: App, total: int) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn())

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import orjson
@@ -11,7 +11,9 @@ from stream.app import open_destination
 from stream.core.records import Record
 from stream.destinations.base import Check, DestinationSettings
 from stream.errors import Exit, UserError
+from stream.http import CertificateRefused, NotSent, Unanswered
 from stream.http.settings import HttpSettings
+from stream.http.tokens import TokenRefused
 from stream.kafka.admin import Admin, BrokerUnavailable
 from stream.kafka.reader import reading
 from stream.settings import Settings
@@ -37,7 +39,7 @@ async def connections(settings: Settings) -> AsyncIterator[Line]:
         if not destination.enabled:
             yield Line(name, Check("connection", None, "not enabled"))
             continue
-        async for check in _destination(destination, settings.http):
+        for check in await _destination(destination, settings.http):
             yield Line(name, check)
 
 
@@ -79,3 +81,69 @@ async def _own(admin: Admin, topic: str, *, create: bool) -> Check:
             return Check(f"topic {topic}", None, "not there yet: `run` creates it")
         return Check(f"topic {topic}", False, error.text, "create it, or set `kafka.create_topics: true`")
     return Check(f"topic {topic}", True, "found")
+
+
+async def _keys(settings: Settings, topic: str) -> Check:
+    """Whether the newest records keep each contact in one partition: order holds within one only."""
+    name = f"keys of {topic}"
+    places: defaultdict[str, set[int]] = defaultdict(set)
+    try:
+        async with asyncio.timeout(SECONDS), reading(settings.kafka, topic) as reader:
+            async for record in reader.newest(SAMPLE):
+                if contact := contact_of(record):
+                    places[contact].add(record.partition)
+    except TimeoutError:
+        return Check(name, None, f"the newest {SAMPLE} records of each partition were not read in {SECONDS:g} s")
+    astray = sum(len(partitions) > 1 for partitions in places.values())
+    if not places:
+        return Check(name, None, "no events yet")
+    if not astray:
+        return Check(name, True, f"each of {len(places):,} contacts sampled is in one partition")
+    text = f"{astray:,} of {len(places):,} contacts sampled are in several partitions: their order is not kept"
+    return Check(name, True, text, "let the producer key records by userId, else anonymousId")
+
+
+def contact_of(record: Record) -> str | None:
+    """Whom an event is about, as far as one can tell without a mapping."""
+    try:
+        event = orjson.loads(record.value or b"")
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(event, dict):
+        return None
+    traits = event.get("traits")
+    email = traits.get("email") if isinstance(traits, dict) else None
+    candidates = (event.get("userId"), event.get("anonymousId"), email)
+    return next((found for found in candidates if isinstance(found, str) and found), None)
+
+
+async def _destination(settings: DestinationSettings, http: HttpSettings) -> list[Check]:
+    """Its own checks, or those before the vendor could not be reached and why."""
+    checks: list[Check] = []
+    # httpx, whichever is configured: a process that ends right after a call by pyreqwest may be aborted by its threads.
+    http = http.model_copy(update={"transport": "httpx"})
+    try:
+        async with asyncio.timeout(SECONDS), open_destination(settings, http) as calls:
+            async for check in calls.check():
+                checks.append(check)  # noqa: PERF401 - what was found before a failure counts
+    except Exception as error:
+        checks.append(_refused(error, settings))
+    return checks
+
+
+def _refused(error: Exception, settings: DestinationSettings) -> Check:
+    match error:
+        case UserError(exit_code=Exit.BAD_FILE):
+            raise error
+        case UserError():
+            return Check("connection", False, error.text, error.hint)
+        case CertificateRefused():
+            return Check(
+                "connection", False, f"the certificate is not trusted: {error}", "see http.ca_file and base_url"
+            )
+        case NotSent() | Unanswered() | TimeoutError():
+            text = f"{settings.base_url}: {error or 'no answer in time'}"
+            return Check("connection", False, text, "see base_url, http.proxy and the vendor's status page")
+        case TokenRefused():
+            return Check("token", False, str(error), "see the destination's keys in the file")
+    return Check("connection", False, f"unexpected {type(error).__name__}", "what answers may not be this vendor's API")

@@ -27,7 +27,7 @@ Reason = Annotated[str | None, typer.Option(metavar="WORD", help="Only with this
 Fingerprint = Annotated[str | None, typer.Option(metavar="HEX", help="Only failures of this kind; `ls` shows it.")]
 Json = Annotated[bool, typer.Option("--json", help="A JSON object a line.")]
 
-SHOWN = {"type", "event", "messageId", "userId", "anonymousId"}  # of an event, as far as `mask` lets them through
+SHOWN = {"type", "event", "messageId"}  # of an event; who it is about stays hidden: a user's id may be an address
 HIDDEN = "***"
 LENGTHS = {"d": 86_400, "h": 3600, "min": 60}  # of ages, in seconds
 
@@ -150,7 +150,7 @@ def _described(letter: "Letter") -> dict[str, Any]:
         "fingerprint": about.fingerprint,
         "first_failed_at": _rfc3339(about.first_failed_at),
         "buried_at": _rfc3339(letter.buried_at),
-        "key": None if letter.key is None else mask(letter.key.decode(errors="replace")),
+        "key": None if letter.key is None else HIDDEN,
         "value": masked_body(letter.value),
         "value_sha256": letter.value_sha256,
     }
@@ -166,7 +166,6 @@ def _page(letter: dict[str, Any]) -> str:
         f"{letter['destination']}  {place}  {letter['reason']}  {letter['fingerprint']}\n"
         f"  {letter['detail']}\n"
         f"  {tries}, buried {letter['buried_at']}\n"
-        f"  key {letter['key']}\n"
         f"  {body}"
     )
 

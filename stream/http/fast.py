@@ -1,5 +1,6 @@
 """Calls by pyreqwest, the transport of the hot path. What its errors mean was probed at 0.15.1, the pinned version."""
 
+import asyncio
 from collections.abc import Iterable
 from datetime import timedelta
 from functools import lru_cache
@@ -63,6 +64,7 @@ class FastTransport:
     async def close(self) -> None:
         """Let go of the connections."""
         await self._client.close()
+        await asyncio.sleep(0.05)  # its own thread still ends: Python aborts where the process is gone before (0.15.1)
 
 
 @lru_cache(maxsize=1024)
