@@ -281,13 +281,15 @@ class Pipeline:
         """Once a second: partitions that stand at their window, and what the metrics show."""
         while True:
             await asyncio.sleep(1.0)
+            standing = [tracker for tracker in self.trackers if self._source.at_window(tracker)]
+            if standing and self.delivery.scheduler.all_delayed():
+                await self.delivery.check()  # nobody else is let in who could tell their fault
             now = self._loop.time()
             self._state(now)
             runs = self.delivery.health.permit(now) is Permit.ALL  # also while nothing else is left
-            for tracker in self.trackers:
-                if not runs or not self._source.at_window(tracker):
-                    self._stood_since.pop(tracker, None)
-                elif now - self._stood_since.setdefault(tracker, now) >= AT_WINDOW_SECONDS:
+            self._stood_since = {t: self._stood_since.get(t, now) for t in standing} if runs else {}
+            for tracker, since in list(self._stood_since.items()):
+                if now - since >= AT_WINDOW_SECONDS:
                     await self._bury_early(tracker)
             if self.trackers:
                 self._meters.oldest_pending.observe(self._oldest_pending())

@@ -78,6 +78,16 @@ def test_one_poisoned_contact_holds_up_nobody_else() -> None:
     assert max(at for at, key in world.delivered_at if key != "k0") < min(world.buried_at)
 
 
+def test_several_poisoned_contacts_do_not_stop_a_partition_at_its_window() -> None:
+    """Nobody else's calls can tell their fault from the vendor's, as nobody else is let in: the connection test does."""
+    made = Plan(partitions=1, poison_keys=2, window=30, records=300, malformed_share=0.0)
+
+    world = run(live(5, made, patience=3_000.0))
+
+    assert world.happened["handed back"] > 0
+    assert {"exhausted"} == set(world.buried.values())
+
+
 def test_a_clean_handover_repeats_nothing() -> None:
     """Members come and go by SIGTERM: what was settled above the positions is not sent again."""
     made = Plan(joins=[0.5, 1.0], leaves=[1.5, 2.0], poison_keys=1, latency=0.2)

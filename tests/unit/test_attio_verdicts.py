@@ -8,6 +8,7 @@ import pytest
 from stream.core.outcomes import Blocked, Delivered, Outcome, Rejected, Retry, Throttled
 from stream.destinations.attio import verdicts
 from stream.destinations.attio.verdicts import verdict
+from stream.http import BODY_LIMIT
 from stream.http.responses import Answer
 
 NOW = 1_684_852_920.0  # Tue, 23 May 2023 14:42:00 GMT
@@ -182,3 +183,8 @@ def test_a_body_that_is_not_attios_is_not_repeated() -> None:
 
     assert isinstance(found, Blocked)
     assert "403 without Attio's explanation" == found.detail
+
+
+def test_an_answer_too_long_to_be_read_whole_is_a_delivery() -> None:
+    """Attio answers with the whole person, and a text may have 10 MB (destinations 5.2); repeating would not help."""
+    assert Delivered() == verdict(answer(200, b'{"data": {"values": {"name": "' + b"x" * BODY_LIMIT), NOW)

@@ -4,7 +4,7 @@ from typing import Any
 
 from schemas.masking import mask
 from stream.core.outcomes import DELIVERED, Blocked, Outcome, Rejected, Retry, Throttled
-from stream.http import Response
+from stream.http import BODY_LIMIT, Response
 from stream.http.responses import retry_after
 
 NEW_KEY = "make a new API key in Attio (Settings, Developers) and set it as `api_key`"
@@ -26,6 +26,8 @@ def verdict(response: Response, now: float) -> Outcome:
     A 2xx counts only with the record in it: a proxy's login page is a 200 too, and nothing was delivered.
     """
     if 200 <= response.status < 300:
+        if len(response.body) >= BODY_LIMIT:  # the rest was not read: no login page is as long as a person can be
+            return DELIVERED
         return DELIVERED if _record_id(response.json()) else unexpected(response, "a record")
     return refusal(response, now)
 
