@@ -79,7 +79,7 @@ def test_one_poisoned_contact_holds_up_nobody_else() -> None:
 
 
 def test_several_poisoned_contacts_do_not_stop_a_partition_at_its_window() -> None:
-    """Nobody else's calls can tell their fault from the vendor's, as nobody else is let in: the connection test does."""
+    """Nobody else is let in whose calls could tell their fault from the vendor's: the connection test does."""
     made = Plan(partitions=1, poison_keys=2, window=30, records=300, malformed_share=0.0)
 
     world = run(live(5, made, patience=3_000.0))
