@@ -11,7 +11,7 @@ import structlog
 from schemas.control import Command
 from stream.core.health import Health
 from stream.core.lease import Lease
-from stream.core.limits import BurialLimit, RateLimit
+from stream.core.limits import BurialLimit, RateLimits
 from stream.core.records import Message
 from stream.core.retry import Backoff
 from stream.core.scheduler import Scheduler
@@ -40,19 +40,22 @@ async def open_destination(
     settings: DestinationSettings,
     http: HttpSettings,
     *,
-    limit: RateLimit | None = None,
+    limits: RateLimits | None = None,
     observe: Callable[[str, float], None] = lambda _status, _seconds: None,
 ) -> AsyncIterator[Calls]:
     """A destination with its connections, closed at the end."""
     calls = REGISTRY[settings.type].calls
     clock = asyncio.get_running_loop().time
     transport = open_transport(http, keep_alive=calls.repeatable)
+    limits = limits or RateLimits(settings.rates, clock())
     client = Client(
         transport,
         settings.base_url,
         calls.token(settings),
-        limiter=limit or RateLimit(settings.rate_limit, clock()),
+        limiter=limits.first,
+        others=limits.by_name,
         timeout=http.timeout,
+        refusals=calls.refusals,
         observe=observe,
         clock=clock,
     )
@@ -132,9 +135,9 @@ class App:
         settings, loop = self._settings, asyncio.get_running_loop()
         meters = Meters(name)
         lease = Lease(session_timeout=settings.kafka.session_timeout, drain=settings.source.drain)
-        limit = RateLimit(destination.rate_limit, loop.time())
+        limits = RateLimits(destination.rates, loop.time())
         calls = await stack.enter_async_context(
-            open_destination(destination, settings.http, limit=limit, observe=meters.request)
+            open_destination(destination, settings.http, limits=limits, observe=meters.request)
         )
         burials = DeadLetters(producer, topic=settings.dead_letters.topic, destination=name, wall=time.time)
         retry, stop_above = destination.retry, settings.dead_letters.stop_above
@@ -154,12 +157,12 @@ class App:
                 give_up_after=retry.give_up_after,
                 burials=BurialLimit(stop_above.percent, stop_above.of) if stop_above else None,
             ),
-            limit=limit,
+            limit=limits.first,
             lease=lease,
             burials=burials,
             meters=meters,
             concurrency=destination.concurrency,
-            gate=gate(destination.max_age),
+            gate=gate(destination.max_age, calls),
             wall=time.time,
         )
         return Pipeline(
@@ -183,8 +186,7 @@ class App:
             delivery=delivery,
             burials=burials,
             lease=lease,
-            limit=limit,
-            rate=destination.rate_limit,
+            limits=limits,
             meters=meters,
             buffer=settings.source.buffer,
             buffer_bytes=settings.source.buffer_bytes,
@@ -229,8 +231,16 @@ def merger(calls: Calls) -> Callable[[Sequence[Message]], Message]:
     return merge
 
 
-def gate(max_age: float | None) -> Callable[[Message], str | None] | None:
+def gate(max_age: float | None, calls: Calls) -> Callable[[Message], str | None] | None:
     """Judges each message immediately before each call; None where there is nothing to judge."""
-    if max_age is None:
+    asks = type(calls).gate is not Calls.gate
+    if max_age is None and not asks:
         return None
-    return lambda message: "expired" if time.time() - message.event_time > max_age else None
+
+    def judge(message: Message) -> str | None:
+        now = time.time()
+        if max_age is not None and now - message.event_time > max_age:
+            return "expired"
+        return calls.gate(message, now) if asks else None
+
+    return judge

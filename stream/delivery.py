@@ -110,6 +110,7 @@ class Delivery:
             None if message.first_failed_at is None else self._wall() - (self._loop.time() - message.first_failed_at)
         )
         attempts = message.failures + (bury.reason != "exhausted")
+        await self.destination.buried(message, bury.reason, bury.detail)
         await self._burials.bury(message.record, bury, attempts=attempts, first_failed_at=first)
         if not message.tracker.closed:
             self._meters.dead_lettered.inc()

@@ -8,7 +8,7 @@ from stream.core.outcomes import Filtered, Rejected
 from stream.core.records import Message, Record
 from stream.decoding import decode
 from stream.destinations.base import Calls
-from stream.mapping import Mapping
+from stream.mapping import Maps
 
 ADDRESSEE = "crmstream.destination"  # header of a replayed record: the one destination it is for
 
@@ -23,7 +23,7 @@ class Messages:
         self,
         name: str,
         *,
-        mapping: Mapping,
+        mapping: Maps,
         destination: Calls,
         dialect: Literal["datafly", "segment"],
         wall: Callable[[], float],
@@ -49,7 +49,7 @@ class Messages:
             body = self._destination.encode(mapped.fields)
         except Exception as error:  # a fault of ours must cost one event, not the position
             return Rejected(f"{type(error).__name__} while mapping", reason="unmappable")
-        return Message(key, mapped.fields, body, record, tracker, event.timestamp, mapped.notes)
+        return Message(key, mapped.fields, body, record, tracker, event.timestamp, mapped.notes, event.message_id)
 
     def _is_for_another(self, record: Record) -> bool:
         return any(name == ADDRESSEE and value != self._name for name, value in record.headers)

@@ -13,8 +13,8 @@ import structlog
 
 from stream.core.health import Bury, Permit, State
 from stream.core.lease import Lease
-from stream.core.limits import RateLimit
-from stream.core.offsets import OffsetTracker
+from stream.core.limits import RateLimits
+from stream.core.offsets import Mark, OffsetTracker
 from stream.core.outcomes import Filtered, Rejected
 from stream.core.records import Message, Record
 from stream.delivery import Burials, Delivery
@@ -45,7 +45,23 @@ class Reads(Protocol):
     def resume(self) -> None: ...
     def end(self, tracker: OffsetTracker) -> int: ...
     async def ends(self) -> dict[Partition, int]: ...
-    async def commit(self, trackers: Sequence[OffsetTracker]) -> None: ...
+    async def commit(self, marks: Sequence[Mark]) -> None: ...
+
+
+class Companion(Protocol):
+    """What is kept beside assigned partitions, such as a journal or remembered traits."""
+
+    async def assigned(self, trackers: Sequence[OffsetTracker]) -> None:
+        """These partitions are ours; no record of them is mapped before it returns."""
+
+    async def flush(self) -> None:
+        """Before each commit: what came of the records settled so far is durable when it returns.
+
+        Raises CommitFailed where it cannot be now.
+        """
+
+    async def revoked(self) -> None:
+        """The partitions are given up: what was in flight is over, and the last commit was made."""
 
 
 class Pipeline:
@@ -60,14 +76,14 @@ class Pipeline:
         delivery: Delivery,
         burials: Burials,
         lease: Lease,
-        limit: RateLimit,
-        rate: float | None,
+        limits: RateLimits,
         meters: Meters,
         buffer: int,
         buffer_bytes: int,
         commit_every: float,
         drain: float,
         wall: Callable[[], float],
+        companions: Sequence[Companion] = (),
     ) -> None:
         self.name = name
         self.delivery = delivery
@@ -78,14 +94,14 @@ class Pipeline:
         self._make = make
         self._burials = burials
         self._lease = lease
-        self._limit = limit
-        self._rate = rate
+        self._limits = limits
         self._meters = meters
         self._buffer = buffer
         self._buffer_bytes = buffer_bytes
         self._commit_every = commit_every
         self._drain = drain
         self._wall = wall
+        self._companions = companions
         self._loop = asyncio.get_running_loop()
         self._turned = self._loop.time()
         self._committing = asyncio.Lock()
@@ -134,6 +150,8 @@ class Pipeline:
             if await self._commit(self.trackers):
                 break
             await asyncio.sleep(0.2)
+        for companion in self._companions:
+            await companion.revoked()
         self._lease.lose()
         self.final_totals = sum((Counter(tracker.totals) for tracker in self.trackers), Counter[str]())
         for tracker in self.trackers:
@@ -148,9 +166,10 @@ class Pipeline:
         now = self._loop.time()
         self.trackers = list(trackers)
         self.assigned = True
-        if self._rate is not None:
-            everyone = max(1, sum(self._source.partitions.values()))
-            self._limit.share(self._rate * max(1, len(trackers)) / everyone, now)
+        everyone = max(1, sum(self._source.partitions.values()))
+        self._limits.share(max(1, len(trackers)) / everyone, now)
+        for companion in self._companions:
+            await companion.assigned(trackers)
         await self._commit(self.trackers)
         if not self._stopping.is_set():
             self.delivery.health.assign()
@@ -256,9 +275,12 @@ class Pipeline:
         if not trackers:
             return True
         async with self._committing:
-            sent_at = self._loop.time()
+            marks = [Mark.of(tracker) for tracker in trackers]
             try:
-                await self._source.commit(trackers)
+                for companion in self._companions:
+                    await companion.flush()
+                sent_at = self._loop.time()
+                await self._source.commit(marks)
             except CommitFailed as error:
                 self._meters.commits_failed.inc()
                 log.warning("commit failed", destination=self.name, error=str(error))

@@ -65,7 +65,7 @@ class Part:
         self.name = name
         self._calls = calls
         self._address = Address(own.base_url)
-        self._gate = gate(own.max_age)
+        self._gate = gate(own.max_age, calls)
         self._secrets = frozenset(secrets(own))
         self._make = Messages(
             name,

@@ -24,6 +24,8 @@ sent now. A condition holds until the input that ends it; the state shown is the
 | blocked   | as before, no failure counted; or, where others got through     | blocked; or nothing                      |
 |           | after it: its own failure                                       |                                          |
 | retry     | delay its key; bury as `exhausted` once enough attempts count   | a failure; suspended when in a long row  |
+| unfinished| delay its key for as long as the destination asks; what failed | proof of life                            |
+|           | before is forgotten                                             |                                          |
 | unknown   | bury as `unknown_outcome`                                       | a failure; suspended when in a long row  |
 
 **An attempt counts** when the destination was well on both sides of it: the last finished call of another key before
@@ -38,7 +40,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from stream.core.limits import BurialLimit
-from stream.core.outcomes import Blocked, Delivered, Filtered, Outcome, Rejected, Retry, Throttled, Unknown
+from stream.core.outcomes import Blocked, Delivered, Filtered, Outcome, Rejected, Retry, Throttled, Unfinished, Unknown
 from stream.core.records import Batch, Message
 from stream.core.retry import Backoff
 
@@ -239,6 +241,11 @@ class Health:
                 return RELEASE
             case Blocked():
                 return self._judge_blocked(message, outcome, batch, now)
+            case Unfinished():
+                self._proof(message.key, batch.started)
+                message.failures = message.attempts = 0
+                message.first_failed_at = None
+                return Delay(now + outcome.after)
             case Retry():
                 return self._failed(message, outcome.detail, outcome.status, batch, now)
             case Unknown():

@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from fractions import Fraction
 
 
@@ -39,6 +40,21 @@ class RateLimit:
         """Change the rate, for instance to this member's share of the group's; the bucket is empty again."""
         self.interval = 1 / rate if rate else 0.0
         self._next = max(self._next, now + self.interval) if rate else now
+
+
+class RateLimits:
+    """A vendor's limits by name, shared out together. The first is the one that new calls are paced by."""
+
+    def __init__(self, rates: Mapping[str, float | None], now: float = 0.0) -> None:
+        self._rates = dict(rates)
+        self.by_name = {name: RateLimit(rate, now) for name, rate in rates.items()}
+        self.first = next(iter(self.by_name.values()))
+
+    def share(self, part: float, now: float) -> None:
+        """Keep to this member's *part* (0 to 1) of the group's rates."""
+        for name, rate in self._rates.items():
+            if rate is not None:
+                self.by_name[name].share(rate * part, now)
 
 
 class BurialLimit:

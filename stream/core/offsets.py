@@ -11,6 +11,7 @@ What is settled above the position travels in the commit's metadata, so a clean 
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import get_args
 
 from stream.core.outcomes import Counted
@@ -139,22 +140,34 @@ class OffsetTracker:
         return self._committed != (self.position, self.settled_above)
 
     def commit(self) -> tuple[int, str]:
-        """The position to commit and its metadata. Call `committed` with them once the broker has them."""
+        """The position to commit, and its metadata."""
         return self.position, encode(self.position, self.totals, self._done)
 
-    def mark(self) -> tuple[int, int]:
-        """What a commit made now says, for `committed`."""
-        return self.position, self.settled_above
-
-    def committed(self, mark: tuple[int, int]) -> None:
+    def committed(self, mark: "Mark") -> None:
         """Remember what the broker has acknowledged."""
-        self._committed = mark
+        self._committed = mark.position, mark.settled_above
 
     def _advance(self) -> None:
         while self.position in self._done:
             self._done.remove(self.position)
             self.position += 1
         self.next_offset = max(self.next_offset, self.position)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What one commit says of a partition, taken at one moment."""
+
+    tracker: OffsetTracker
+    position: int
+    settled_above: int
+    metadata: str
+
+    @classmethod
+    def of(cls, tracker: OffsetTracker) -> "Mark":
+        """What is to be committed now; the tracker may move on while it is."""
+        position, metadata = tracker.commit()
+        return cls(tracker, position, tracker.settled_above, metadata)
 
 
 def restore(topic: str, partition: int, position: int, metadata: str, *, window: int = MAX_WINDOW) -> OffsetTracker:

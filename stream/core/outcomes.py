@@ -57,6 +57,16 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfinished:
+    """The call got on and more is to come, *after* seconds from now: nothing failed, and no attempt is counted.
+
+    What was achieved so far is kept in `Message.progress`.
+    """
+
+    after: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """A call that must not be repeated may or may not have happened."""
 
@@ -64,7 +74,7 @@ class Unknown:
     status: int | None = None
 
 
-Outcome: TypeAlias = Delivered | Filtered | Retry | Throttled | Blocked | Rejected | Unknown
+Outcome: TypeAlias = Delivered | Filtered | Retry | Throttled | Blocked | Rejected | Unfinished | Unknown
 """*detail* is the vendor's text with personal data masked (`schemas.masking.mask`), at most 500 characters."""
 
 DELIVERED = Delivered()

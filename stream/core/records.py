@@ -42,6 +42,7 @@ class Message:
     tracker: OffsetTracker
     event_time: float  # seconds since the epoch
     notes: tuple[str, ...] = ()
+    message_id: str | None = None  # the event's own name for itself
     upsert: bool = True
     parts: "tuple[Message, ...]" = ()  # of a merged message, oldest first
     alone: bool = False  # never merged again: a merged call that held it was not delivered
@@ -54,6 +55,7 @@ class Message:
     first_failed_at: float | None = None  # monotonic seconds
     failure: str = ""  # masked text of the last failure
     status: int | None = None
+    progress: object = None  # what a destination that needs several calls for it has achieved so far
     size: int = 0  # bytes it holds on to
 
     def __post_init__(self) -> None:

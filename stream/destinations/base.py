@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -10,12 +10,13 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from stream.core.outcomes import Outcome
-from stream.core.records import Batch, Fields
+from stream.core.records import Batch, Fields, Message
 from stream.core.strict import Strict
 from stream.core.units import Duration, Rate, Size
 from stream.http import Request
 from stream.http.client import Client
 from stream.http.tokens import Token
+from stream.mapping import Maps, Preset, compile_mapping
 
 
 def web_address(text: str) -> str:
@@ -80,6 +81,17 @@ class DestinationSettings(Strict):
     max_age: Duration | None = Field(None, description="older events are filtered as expired")
     enabled: bool = Field(True, description="false: this destination is left out")
 
+    @property
+    def rates(self) -> Mapping[str, float | None]:
+        """The vendor's limits by name, in requests a second; the first is the one that new calls are paced by."""
+        return {"": self.rate_limit}
+
+    def mapping(self, preset: Preset, *, config: Mapping[str, object], place: str) -> Maps:
+        """The preset as these settings change it; see `compile_mapping` for the rest."""
+        return compile_mapping(
+            preset, events=self.events, fields=self.fields, consent=self.consent, config=config, place=place
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -99,6 +111,8 @@ class Calls(ABC):
 
     type: ClassVar[str]
     repeatable: ClassVar[bool] = True  # whether the same call twice leaves the vendor as one would
+    refusals: ClassVar[frozenset[int]] = frozenset({401})  # the statuses by which the vendor refuses a token
+    reads: ClassVar[Literal["events", "privacy_requests"]] = "events"
     coalesces: ClassVar[bool] = False  # whether consecutive upserts may be merged, where the settings ask for it
 
     def __init__(self, settings: Any, http: Client) -> None:
@@ -121,6 +135,16 @@ class Calls(ABC):
     def merged(self, older: Fields, newer: Fields) -> Fields:
         """The fields of one message that leaves the vendor as the two would, sent in order."""
         return older | newer
+
+    def gate(self, message: Message, now: float) -> str | None:  # noqa: ARG002
+        """Why the message must not be sent now, as a filter's reason; judged immediately before each call.
+
+        *now* is seconds since the epoch.
+        """
+        return None
+
+    async def buried(self, message: Message, reason: str, detail: str) -> None:  # noqa: B027 - nothing, for most
+        """One of its messages is about to become a dead letter."""
 
     @abstractmethod
     def requests(self, batch: Batch) -> Sequence[Request]:

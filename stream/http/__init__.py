@@ -3,7 +3,7 @@
 Nothing here retries. Redirects are answers like any other. `stream.http.client.Client` is what destinations hold.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 BODY_LIMIT = 1024 * 1024  # bytes of a response's body that are read; what follows is left on the wire
@@ -23,13 +23,18 @@ class CertificateRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call, relative to the destination's `base_url`. Headers name what the client does not set by itself."""
+    """One call. Headers name what the client does not set by itself; they and the body are never shown.
+
+    *path* begins with a slash and is relative to the destination's `base_url`, or is a whole URL.
+    *limit* names the vendor's limit that the call counts against, where it has several.
+    """
 
     method: str
     path: str
-    body: bytes | None = None
+    body: bytes | None = field(default=None, repr=False)
     content_type: str = "application/json"
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    limit: str = ""
 
 
 class Response(Protocol):

@@ -5,7 +5,7 @@ It never retries, but for one resend after a renewed token: retries have their h
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -41,18 +41,23 @@ class Client:
         token: Token | None,
         *,
         limiter: Limiter,
+        others: Mapping[str, Limiter] | None = None,
         timeout: float,
         authorize: Callable[[str], str] = bearer,
         refusals: frozenset[int] = frozenset({401}),
         observe: Callable[[str, float], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """*refusals*: the statuses by which this vendor refuses a token. *observe*: called once for each request
-        with its status (a number, `not_sent`, `unanswered` or `certificate`) and how many seconds it took."""
+        """*others*: limits that requests name. *refusals*: the statuses by which this vendor refuses a token.
+
+        *observe* is called once for each request, with its status (a number, `not_sent`, `unanswered` or `certificate`)
+        and how many seconds it took.
+        """
         self._transport = transport
         self._address = Address(base_url)
         self._token = token
         self._limiter = limiter
+        self._others = dict(others or {})
         self._timeout = timeout
         self._authorize = authorize
         self._refusals = refusals
@@ -81,11 +86,12 @@ class Client:
     async def _once(self, request: Request, deadline: float, value: str | None) -> Response:
         """One request, when the rate limit lets it go."""
         now = self._clock()
-        if (wait := self._limiter.reserve(now)) > 0:
-            now = await self._waited(wait, now, deadline)
+        limiter = self._others.get(request.limit, self._limiter)
+        if (wait := limiter.reserve(now)) > 0:
+            now = await self._waited(limiter, wait, now, deadline)
         timeout = min(self._timeout, deadline - now)
         if timeout <= 0:
-            self._limiter.cancel()
+            limiter.cancel()
             raise NotSent(NO_TIME)
         status = "unanswered"
         try:
@@ -107,15 +113,15 @@ class Client:
             self._observe(status, self._clock() - now)
         return response
 
-    async def _waited(self, wait: float, now: float, deadline: float) -> float:
+    async def _waited(self, limiter: Limiter, wait: float, now: float, deadline: float) -> float:
         """What the clock says after *wait* seconds; what does not fit the deadline gives its turn back at once."""
         if now + wait >= deadline:
-            self._limiter.cancel()
+            limiter.cancel()
             raise NotSent(NO_TIME)
         try:
             await asyncio.sleep(wait)
         except asyncio.CancelledError:
-            self._limiter.cancel()
+            limiter.cancel()
             raise
         return self._clock()
 
@@ -153,7 +159,9 @@ class Address:
         self._endings = ["/" + "/".join(folders[start:]) for start in range(1, len(folders))]
 
     def of(self, path: str) -> str:
-        """The URL of *path*, which begins with a slash."""
+        """The URL of *path*, which begins with a slash, or is one already."""
+        if not path.startswith("/"):
+            return path
         for ending in self._endings:
             if path.startswith(ending) and path[len(ending) : len(ending) + 1] in ("", "/", "?"):
                 return self._base[: -len(ending)] + path

@@ -22,7 +22,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
-from stream.core.offsets import OffsetTracker, restore
+from stream.core.offsets import Mark, OffsetTracker, restore
 from stream.core.records import Record
 from stream.errors import UserError
 from stream.kafka.admin import Admin
@@ -180,22 +180,21 @@ class Source:
         """The end of each partition of the topics now."""
         return await self._admin.end_offsets(self._all_partitions())
 
-    async def commit(self, trackers: Sequence[OffsetTracker]) -> None:
-        """Commit the trackers' positions. One at a time; raises CommitFailed."""
+    async def commit(self, marks: Sequence[Mark]) -> None:
+        """Commit what the marks say. One commit at a time; raises CommitFailed."""
         if self._coordinator.generation != self._generation:
             raise CommitFailed("the group has moved on")
-        marks = [tracker.mark() for tracker in trackers]
         offsets = {
-            TopicPartition(tracker.topic, tracker.partition): OffsetAndMetadata(*tracker.commit())
-            for tracker in trackers
+            TopicPartition(mark.tracker.topic, mark.tracker.partition): OffsetAndMetadata(mark.position, mark.metadata)
+            for mark in marks
         }
         try:
             async with asyncio.timeout(min(COMMIT_SECONDS, self._settings.session_timeout / 2)):
                 await self._client.commit(offsets)
         except (KafkaError, IllegalStateError, TimeoutError) as error:
             raise CommitFailed(type(error).__name__) from error
-        for tracker, mark in zip(trackers, marks, strict=True):
-            tracker.committed(mark)
+        for mark in marks:
+            mark.tracker.committed(mark)
 
     # Assignment
 

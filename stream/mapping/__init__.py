@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from collections.abc import Mapping as Lookup
 from dataclasses import dataclass
+from typing import Protocol
 
 from schemas.events import Event
 from stream.core.outcomes import Filtered
@@ -17,6 +18,7 @@ __all__ = [
     "FieldRule",
     "Mapped",
     "Mapping",
+    "Maps",
     "Preset",
     "compile_expression",
     "compile_mapping",
@@ -41,14 +43,33 @@ class Mapped:
     notes: tuple[str, ...]
 
 
+class Maps(Protocol):
+    """What makes fields of a destination's events."""
+
+    @property
+    def traits(self) -> frozenset[str]:
+        """The names of the traits that it reads."""
+
+    def takes(self, event: Event) -> bool:
+        """Whether events of this name are for the destination."""
+
+    def map(self, event: Event) -> Mapped | Filtered:
+        """The event's fields; filtered, in this order, as `not_this_event`, `no_identity` or `no_consent`."""
+
+
 class Mapping:
     """One destination's mapping, compiled; `compile_mapping` makes it."""
 
-    __slots__ = ("_category", "_identity", "_plans")
+    __slots__ = ("_category", "_identity", "_plans", "traits")
 
     def __init__(
-        self, plans: dict[str, tuple[tuple[str, Evaluate], ...]], identity: tuple[str, ...], category: str | None
+        self,
+        plans: dict[str, tuple[tuple[str, Evaluate], ...]],
+        identity: tuple[str, ...],
+        category: str | None,
+        traits: frozenset[str],
     ) -> None:
+        self.traits = traits
         self._plans = plans
         self._identity = identity
         self._category = category
@@ -105,10 +126,12 @@ def compile_mapping(
     consent = dict(consent or {})
     rules = _rules(preset, fields or {}, place)
     _check_names(preset, rules, consent, place)
-    compiled = {
-        name: compile_expression(rule.value, place=f"{place}.fields.{name}", config=config).evaluate
+    expressions = {
+        name: compile_expression(rule.value, place=f"{place}.fields.{name}", config=config)
         for name, rule in rules.items()
     }
+    compiled = {name: expression.evaluate for name, expression in expressions.items()}
+    traits = frozenset[str]().union(*(expression.traits for expression in expressions.values()))
     category = consent.pop(EVERYTHING, None)
     for name, needed in consent.items():
         compiled[name] = _with_consent(compiled[name], needed)
@@ -118,7 +141,7 @@ def compile_mapping(
     plans = {
         event: tuple((name, compiled[name]) for name, rule in rules.items() if rule.fills(event)) for event in names
     }
-    return Mapping(plans, tuple(name for name in preset.identity if name in rules), category)
+    return Mapping(plans, tuple(name for name in preset.identity if name in rules), category, traits)
 
 
 def _rules(preset: Preset, changes: Lookup[str, object], place: str) -> dict[str, FieldRule]:

@@ -29,11 +29,12 @@ ROOTS = (*WORDS, *OBJECTS)
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A compiled expression. A *condition* always gives true or false."""
+    """A compiled expression. A *condition* always gives true or false. *traits*: the names of those it reads."""
 
     text: str
     evaluate: Evaluate
     condition: bool
+    traits: frozenset[str] = frozenset()
 
 
 def compile_expression(text: str, *, place: str, config: Mapping[str, object] | None = None) -> Expression:
@@ -49,7 +50,15 @@ def compile_expression(text: str, *, place: str, config: Mapping[str, object] | 
         transform = _transform(call, source)
         evaluate = _applied(transform, evaluate, call, source, config or {})
         condition = transform.condition
-    return Expression(text, evaluate, condition)
+    arguments = (argument for call in parsed.calls for argument in call.arguments)
+    return Expression(text, evaluate, condition, _traits([*parsed.terms, *arguments]))
+
+
+def _traits(terms: list[Term]) -> frozenset[str]:
+    """The names of the traits that are read, at their top level."""
+    return frozenset(
+        str(term.keys[0]) for term in terms if isinstance(term, Path) and term.root == "traits" and term.keys
+    )
 
 
 def did_you_mean(name: str, known: list[str]) -> str:

@@ -6,16 +6,13 @@ from pydantic import SecretBytes, SecretStr
 
 from stream.destinations import REGISTRY
 from stream.destinations.base import DestinationSettings
-from stream.mapping import Mapping, compile_mapping, load_preset
+from stream.mapping import Maps, load_preset
 
 
-def mapping_of(name: str, settings: DestinationSettings) -> Mapping:
+def mapping_of(name: str, settings: DestinationSettings) -> Maps:
     """What turns events into the fields of destination *name*; raises UserError for an expression that is wrong."""
-    return compile_mapping(
+    return settings.mapping(
         load_preset(REGISTRY[settings.type].preset),
-        events=settings.events,
-        fields=settings.fields,
-        consent=settings.consent,
         config=_without_secrets(settings.model_dump()),
         place=f"destinations.{name}",
     )

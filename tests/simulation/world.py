@@ -15,8 +15,8 @@ import orjson
 
 from stream.core.health import EARLY_BURIAL, Bury, Health
 from stream.core.lease import Lease
-from stream.core.limits import BurialLimit, RateLimit
-from stream.core.offsets import METADATA_LIMIT, OffsetTracker, decode, restore
+from stream.core.limits import BurialLimit, RateLimits
+from stream.core.offsets import METADATA_LIMIT, Mark, OffsetTracker, decode, restore
 from stream.core.outcomes import DELIVERED, Blocked, Filtered, Outcome, Refused, Rejected, Retry, Throttled
 from stream.core.records import Batch, Fields, Message, Record
 from stream.core.retry import Backoff
@@ -290,9 +290,9 @@ class World:
                 member.generation = self.generation
                 await member.take_on([p for p in range(self.plan.partitions) if p % len(living) == number])
 
-    def commit(self, member: "Member", tracker: OffsetTracker) -> None:
+    def commit(self, member: "Member", mark: Mark) -> None:
         """The broker takes a commit; the world checks it against what the vendor and the letters say."""
-        position, metadata = tracker.commit()
+        tracker, position, metadata = mark.tracker, mark.position, mark.metadata
         if len(metadata) > METADATA_LIMIT:
             raise Broken("metadata too long")
         _, above = decode(position, metadata)
@@ -382,7 +382,8 @@ class Member:
         self.task: asyncio.Task[None]
         self.source = SimSource(self)
         lease = Lease(session_timeout=SESSION, drain=DRAIN)
-        self.limit = limit = RateLimit(made.rate, world.loop.time())
+        limits = RateLimits({"": made.rate}, world.loop.time())
+        self.limit = limits.first
         health = Health(
             backoff=Backoff(0.5, 60.0, Random(number)),
             concurrency=made.concurrency,
@@ -398,7 +399,7 @@ class Member:
             vendor,
             scheduler=scheduler,
             health=health,
-            limit=limit,
+            limit=limits.first,
             lease=lease,
             burials=self,
             meters=meters,
@@ -412,8 +413,7 @@ class Member:
             delivery=delivery,
             burials=self,
             lease=lease,
-            limit=limit,
-            rate=made.rate,
+            limits=limits,
             meters=meters,
             buffer=made.buffer,
             buffer_bytes=1 << 20,
@@ -516,20 +516,19 @@ class SimSource:
     async def ends(self) -> dict[Partition, int]:
         return {("events", p): self.world.end(p) for p in range(self.world.plan.partitions)}
 
-    async def commit(self, trackers: Sequence[OffsetTracker]) -> None:
+    async def commit(self, marks: Sequence[Mark]) -> None:
         sent_at = self.world.loop.time()
-        marks = [tracker.mark() for tracker in trackers]
         if self.member.dead or self.member.generation != self.world.generation:
             raise CommitFailed("not a member")
         if self.world.random.random() < self.world.plan.commit_failures:
             self.world.happened["commit failed"] += 1
             raise CommitFailed("coordinator")
-        for tracker in trackers:
-            self.world.commit(self.member, tracker)
+        for mark in marks:
+            self.world.commit(self.member, mark)
         await asyncio.sleep(self.world.random.uniform(0, 0.01))
         self.member.proved_at = sent_at
-        for tracker, mark in zip(trackers, marks, strict=True):
-            tracker.committed(mark)
+        for mark in marks:
+            mark.tracker.committed(mark)
 
 
 class SimVendor(Calls):

@@ -8,6 +8,7 @@ from stream.core.offsets import (
     MAX_WINDOW,
     METADATA_LIMIT,
     OUTCOMES,
+    Mark,
     OffsetTracker,
     SettledTwice,
     decode,
@@ -163,7 +164,7 @@ def test_metadata_over_the_limit_is_refused_by_the_encoder() -> None:
 def test_nothing_changed_after_a_commit_until_something_settles() -> None:
     """Only changed partitions are committed."""
     tracker = tracking(5, 6)
-    tracker.committed(tracker.mark())
+    tracker.committed(Mark.of(tracker))
     assert not tracker.changed
 
     tracker.settle(6, "delivered")

@@ -10,8 +10,8 @@ import structlog
 
 from stream.core.health import Bury, Health
 from stream.core.lease import Lease
-from stream.core.limits import RateLimit
-from stream.core.offsets import OffsetTracker
+from stream.core.limits import RateLimits
+from stream.core.offsets import Mark, OffsetTracker
 from stream.core.outcomes import DELIVERED, Filtered, Outcome, Rejected
 from stream.core.records import Batch, Fields, Message, Record
 from stream.core.retry import Backoff
@@ -83,12 +83,12 @@ class Topic:
     async def ends(self) -> dict[Partition, int]:
         return {("events", 0): len(self.log)}
 
-    async def commit(self, trackers: Sequence[OffsetTracker]) -> None:
-        mark = self.tracker.mark()
+    async def commit(self, marks: Sequence[Mark]) -> None:
+        [mark] = marks
         await asyncio.sleep(0.01)
         if self.refuses:
             raise CommitFailed("coordinator")
-        self.committed.append(mark[0])
+        self.committed.append(mark.position)
         self.closed_at_commit.append(self.tracker.closed)
         self.tracker.committed(mark)
 
@@ -142,14 +142,14 @@ class Line:
         self.letters = Letters()
         loop = asyncio.get_running_loop()
         self.lease = Lease(session_timeout=10.0, drain=20.0)
-        limit = RateLimit(None)
+        limits = RateLimits({"": None})
         health = Health(backoff=Backoff(0.5, 60.0, Random(1)), concurrency=4)
         meters = Meters("fake")
         self.delivery = Delivery(
             self.vendor,
             scheduler=Scheduler(),
             health=health,
-            limit=limit,
+            limit=limits.first,
             lease=self.lease,
             burials=self.letters,
             meters=meters,
@@ -163,8 +163,7 @@ class Line:
             delivery=self.delivery,
             burials=self.letters,
             lease=self.lease,
-            limit=limit,
-            rate=None,
+            limits=limits,
             meters=meters,
             buffer=buffer,
             buffer_bytes=buffer_bytes,
