@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -137,6 +137,7 @@ async def test_a_vendor_may_want_another_authorization() -> None:
         ("https://s3s.fr/api/forward.php", "/api/forward.php", "https://s3s.fr/api/forward.php"),
         ("https://track.customer.io/api/v1", "/api/v1/customers/7", "https://track.customer.io/api/v1/customers/7"),
         ("http://127.0.0.1:8080", "/v2/self", "http://127.0.0.1:8080/v2/self"),
+        ("https://api.customer.io", "https://track.customer.io/api/v1", "https://track.customer.io/api/v1"),
     ],
 )
 def test_an_address_tolerates_the_vendors_own_path(base_url: str, path: str, url: str) -> None:
@@ -152,6 +153,18 @@ async def test_requests_wait_for_the_rate_limit() -> None:
     await asyncio.gather(*(there.send(ASSERT) for _ in range(20)))
 
     assert 0.13 < wire.sent[-1].at - wire.sent[0].at < 0.5
+
+
+async def test_a_request_waits_for_the_limit_that_it_names() -> None:
+    """A vendor may count its calls by kind; one that names none counts against the first."""
+    wire, first, other = Wire(), Turns(wait=0.0), Turns(wait=0.0)
+    there = client(wire, limiter=first, others={"contacts": first, "other": other})
+
+    await there.send(replace(ASSERT, limit="other"))
+    await there.send(replace(ASSERT, limit="contacts"))
+    await there.send(ASSERT)
+
+    assert (2, 1) == (first.taken, other.taken)
 
 
 async def test_a_wait_that_does_not_fit_the_deadline_is_not_sent_and_given_back() -> None:

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from random import Random
 from typing import Any, TypeAlias
 
 import pytest
 
-from stream.app import merger
+from stream.app import gate, merger
 from stream.core.health import Bury, Health, State
 from stream.core.lease import Lease
 from stream.core.limits import RateLimit
@@ -22,6 +23,7 @@ from stream.core.outcomes import (
     Rejected,
     Retry,
     Throttled,
+    Unfinished,
     Unknown,
 )
 from stream.core.records import Batch, Fields, Message, Record
@@ -522,6 +524,56 @@ def test_the_gate_is_asked_before_each_attempt() -> None:
 
     assert len(vendor.calls) > 1
     assert {"filtered": 1} == desk.totals
+
+
+def test_the_destination_itself_is_asked_before_each_call() -> None:
+    """What it holds back is filtered for its reason."""
+    asked = []
+
+    class Choosy(Vendor):
+        def gate(self, message: Message, now: float) -> str | None:
+            asked.append(message.key)
+            return "quiet_hours" if message.key == "ada" else None
+
+    vendor = Choosy(lambda _: DELIVERED)
+    desk = delivered(vendor, "ada", "bob", gate=gate(None, vendor))
+
+    assert ["ada", "bob"] == asked
+    assert {"quiet_hours": 1} == desk.delivery.filtered
+    assert [[1]] == vendor.offsets()
+
+
+def test_a_destination_hears_of_a_burial_before_the_letter_is_written() -> None:
+    """It may have an answer to give."""
+    heard = []
+
+    class Answering(Vendor):
+        async def buried(self, message: Message, reason: str, detail: str) -> None:
+            heard.append((message.key, reason, detail, message.tracker.unsettled))
+
+    desk = delivered(Answering(lambda _: Rejected("400 malformed")), "ada")
+
+    assert [("ada", "rejected", "400 malformed", 1)] == heard
+    assert [0] == [*desk.letters.written]
+
+
+def test_an_unfinished_message_is_called_again_with_its_progress() -> None:
+    """When its destination asked for it, and other keys go on meanwhile."""
+
+    achieved: list[object] = []
+
+    def answer(batch: Batch) -> Outcome:
+        [message] = batch
+        achieved.append(message.progress)
+        message.progress = len(achieved)
+        return DELIVERED if message.progress == 3 else Unfinished(20.0)
+
+    vendor = Vendor(answer)
+    desk = delivered(vendor, "ada")
+
+    assert [None, 1, 2] == achieved
+    assert [pytest.approx(20.1), pytest.approx(20.1)] == [late - early for early, late in pairwise(vendor.at)]
+    assert {"delivered": 1} == desk.totals
 
 
 # The right to send

@@ -7,7 +7,7 @@ import pytest
 
 from stream.core.health import EARLY_BURIAL, NEVER, RELEASE, SETTLE, Action, Bury, Delay, Health, Permit, Settle, State
 from stream.core.limits import BurialLimit
-from stream.core.outcomes import DELIVERED, Blocked, Filtered, Outcome, Rejected, Retry, Throttled, Unknown
+from stream.core.outcomes import DELIVERED, Blocked, Filtered, Outcome, Rejected, Retry, Throttled, Unfinished, Unknown
 from stream.core.records import Batch, Message
 from stream.core.retry import Backoff
 from tests.unit.partition import Partition
@@ -319,6 +319,28 @@ def test_a_delivery_of_an_earlier_call_does_not() -> None:
     day.end(earlier, DELIVERED)
 
     assert day.state is State.BLOCKED
+
+
+def test_an_unfinished_message_waits_as_long_as_its_destination_asks() -> None:
+    """The call got on: what failed before is forgotten, and nothing counts against it."""
+    day = Day()
+    message = day.message()
+    day.fail_and_count(message, 3)
+
+    action = day.call(message, Unfinished(7.0))
+
+    assert Delay(day.now + 7.0) == action
+    assert (0, 0, None) == (message.failures, message.attempts, message.first_failed_at)
+
+
+def test_an_unfinished_message_proves_that_the_destination_is_well() -> None:
+    """The vendor answers."""
+    day = Day()
+    day.fail_until_suspended()
+
+    day.call("ada", Unfinished(), canary=True)
+
+    assert State.RUNNING is day.state
 
 
 def test_a_long_row_of_failures_suspends() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.core.limits import BurialLimit, RateLimit
+from stream.core.limits import BurialLimit, RateLimit, RateLimits
 
 RATES = st.sampled_from([0.5, 3.0, 5.0, 20.0, 80.0, 1000.0])
 PAUSES = st.lists(st.floats(0, 2) | st.just(0.0) | st.floats(0, 0.02), min_size=1, max_size=80)
@@ -167,3 +167,14 @@ def test_after_a_resume_the_list_starts_empty() -> None:
     limit.clear()
 
     assert [5] == reached(limit, "bbbbb")
+
+
+def test_each_limit_of_a_vendor_is_shared_out() -> None:
+    """A member with a quarter of the partitions has a quarter of each rate; what has no rate stays without."""
+    limits = RateLimits({"contacts": 20.0, "other": 10.0, "free": None}, now=0.0)
+
+    limits.share(0.25, now=0.0)
+
+    intervals = {name: limit.interval for name, limit in limits.by_name.items()}
+    assert {"contacts": pytest.approx(0.2), "other": pytest.approx(0.4), "free": 0.0} == intervals
+    assert limits.by_name["contacts"] is limits.first

@@ -37,7 +37,7 @@ class Topic:
     """A source with one partition. What is committed while it *refuses* does not arrive."""
 
     def __init__(self, *records: LogRecord) -> None:
-        self.log = records
+        self.log: Sequence[LogRecord] = records
         self.tracker = OffsetTracker("events", 0, 0, window=WINDOW)
         self.cursor = 0
         self.handed_back: list[int] = []
@@ -133,6 +133,29 @@ class Letters:
         self.written.append((record.offset, bury.reason))
 
 
+class Diary:
+    """A companion that notes what it is told, and the positions committed by then."""
+
+    def __init__(self, topic: Topic) -> None:
+        self.topic = topic
+        self.heard: list[tuple[str, list[int]]] = []
+        self.fails = False
+
+    async def assigned(self, trackers: Sequence[OffsetTracker]) -> None:
+        self._note("assigned")
+
+    async def flush(self) -> None:
+        self._note("flush")
+        if self.fails:
+            raise CommitFailed("the changelog is not acknowledged")
+
+    async def revoked(self) -> None:
+        self._note("revoked")
+
+    def _note(self, word: str) -> None:
+        self.heard.append((word, [*self.topic.committed]))
+
+
 class Line:
     """A pipeline with both ends."""
 
@@ -140,6 +163,7 @@ class Line:
         self.topic = Topic(*records)
         self.vendor = Vendor()
         self.letters = Letters()
+        self.diary = Diary(self.topic)
         loop = asyncio.get_running_loop()
         self.lease = Lease(session_timeout=10.0, drain=20.0)
         limits = RateLimits({"": None})
@@ -170,6 +194,7 @@ class Line:
             commit_every=0.25,
             drain=20.0,
             wall=loop.time,
+            companions=[self.diary],
         )
 
 
@@ -291,6 +316,44 @@ def test_partitions_are_given_up_after_what_is_in_flight_is_finished_and_committ
 
         await during(look(), line)
         assert 4 == line.vendor.calls
+
+    run(work())
+
+
+def test_companions_are_ready_before_records_are_and_flushed_before_each_commit() -> None:
+    """The last one of all commits comes before they hear of the revocation."""
+
+    async def work() -> None:
+        line = Line(*records(3))
+        line.vendor.open.set()
+        await line.pipeline.run(drain=True)
+
+        assert ("assigned", []) == line.diary.heard[0]
+        assert ("flush", []) == line.diary.heard[1]
+        assert ("revoked", line.topic.committed) == line.diary.heard[-1]
+        flushed = [committed for word, committed in line.diary.heard if word == "flush"]
+        assert [*range(len(flushed))] == [len(committed) for committed in flushed]
+
+    run(work())
+
+
+def test_what_cannot_be_flushed_is_not_committed() -> None:
+    """A failed flush is a failed commit: counted, and tried again."""
+
+    async def work() -> None:
+        line = Line(*records(3))
+        line.vendor.open.set()
+
+        async def look() -> None:
+            await asyncio.sleep(1.0)
+            line.diary.fails = True
+            before = [*line.topic.committed]
+            line.topic.log = records(6)
+            await asyncio.sleep(1.0)
+            assert before == line.topic.committed
+            line.diary.fails = False
+
+        await during(look(), line)
 
     run(work())
 
