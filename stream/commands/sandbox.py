@@ -44,7 +44,8 @@ async def _serve(types: list[str], host: str, port: int, stopped: asyncio.Event)
             except OSError as error:
                 what = os.strerror(error.errno) if error.errno and error.errno > 0 else "no such address"
                 raise UserError(f"cannot serve on {host}:{wanted}: {what}", "choose another --port or --host") from None
-            typer.echo(_introduction(name, _reached(address, host), vendor.credentials))
+            url = _reached(address, host)
+            typer.echo(_introduction(name, url, vendor.settings(url)))
         await stopped.wait()
 
 
@@ -54,12 +55,12 @@ def _reached(address: str, host: str) -> str:
     return f"http://{name}:{address.rpartition(':')[2]}"
 
 
-def _introduction(name: str, url: str, credentials: dict[str, str]) -> str:
+def _introduction(name: str, url: str, settings: dict[str, str]) -> str:
     """What to write into a configuration, and the calls that show and break it."""
-    keys = ", ".join(f"{key}: {value}" for key, value in credentials.items())
+    keys = ", ".join(f"{key}: {value}" for key, value in settings.items())
     faults = f"{url}/_sandbox/faults"
     return (
-        f"{name}: {{type: {name}, base_url: {url}, {keys}}}\n"
+        f"{name}: {{type: {name}, {keys}}}\n"
         f"  look    {url}/ in a browser, or curl {url}/_sandbox/people and {url}/_sandbox/log\n"
         f'  break   curl -X PUT {faults} -d \'{{"fail": [{{"status": 503, "share": 0.1}}]}}\'\n'
         f'          curl -X PUT {faults} -d \'{{"down": true, "seconds": 30}}\'\n'

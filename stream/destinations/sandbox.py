@@ -91,6 +91,15 @@ class Sandbox(ABC):
     def credentials(self) -> dict[str, str]:
         """What it lets in, by the keys of a destination's configuration."""
 
+    def settings(self, url: str) -> dict[str, str]:
+        """The keys of a destination's configuration that reach it where it is served at *url*."""
+        return {"base_url": url} | self.credentials
+
+    @asynccontextmanager
+    async def beside(self, host: str) -> AsyncIterator[None]:  # noqa: ARG002
+        """What it serves besides HTTP, listening on *host*; over when left."""
+        yield
+
     @abstractmethod
     def answer(self, arrival: Arrival) -> Answer:
         """What the vendor answers when nothing is wrong; `accept` notes a write that it takes."""
@@ -236,7 +245,8 @@ async def serve(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) -> Asy
     await door.open()
     watching = asyncio.create_task(door.watch())
     try:
-        yield f"http://{host}:{door.port}"
+        async with sandbox.beside(host):
+            yield f"http://{host}:{door.port}"
     finally:
         watching.cancel()
         await asyncio.wait([watching])
