@@ -3,7 +3,7 @@
 import asyncio
 import os
 from contextlib import AsyncExitStack
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -55,7 +55,7 @@ def _reached(address: str, host: str) -> str:
     return f"http://{name}:{address.rpartition(':')[2]}"
 
 
-def _introduction(name: str, url: str, settings: dict[str, str]) -> str:
+def _introduction(name: str, url: str, settings: dict[str, Any]) -> str:
     """What to write into a configuration, and the calls that show and break it."""
     keys = ", ".join(f"{key}: {value}" for key, value in settings.items())
     faults = f"{url}/_sandbox/faults"

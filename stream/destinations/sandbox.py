@@ -91,7 +91,7 @@ class Sandbox(ABC):
     def credentials(self) -> dict[str, str]:
         """What it lets in, by the keys of a destination's configuration."""
 
-    def settings(self, url: str) -> dict[str, str]:
+    def settings(self, url: str) -> dict[str, Any]:
         """The keys of a destination's configuration that reach it where it is served at *url*."""
         return {"base_url": url} | self.credentials
 
