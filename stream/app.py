@@ -17,7 +17,7 @@ from stream.core.retry import Backoff
 from stream.core.scheduler import Scheduler
 from stream.delivery import Delivery
 from stream.destinations import REGISTRY
-from stream.destinations.base import Calls, DestinationSettings
+from stream.destinations.base import Calls, DestinationSettings, secrets
 from stream.errors import Exit, UserError
 from stream.http.client import Client
 from stream.http.settings import HttpSettings, open_transport
@@ -56,6 +56,7 @@ async def open_destination(
         others=limits.by_name,
         timeout=http.timeout,
         refusals=calls.refusals,
+        secrets=secrets(settings),
         observe=observe,
         clock=clock,
     )

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, SecretStr
 
 from schemas.events import Event
 from stream.app import chosen, gate, open_destination
@@ -16,7 +15,7 @@ from stream.core.offsets import OffsetTracker
 from stream.core.outcomes import Filtered
 from stream.core.records import Batch, Message
 from stream.decoding import decode
-from stream.destinations.base import Calls
+from stream.destinations.base import Calls, secrets
 from stream.http import Request
 from stream.http.client import Address
 from stream.messages import Messages
@@ -107,15 +106,6 @@ async def rehearsing(settings: Settings) -> AsyncIterator[Rehearsal]:
             for name, own in chosen(settings, ()).items()
         }
         yield Rehearsal(settings, destinations)
-
-
-def secrets(settings: BaseModel) -> Iterator[str]:
-    """Each secret in the settings, at any depth."""
-    for _, value in settings:
-        if isinstance(value, SecretStr):
-            yield value.get_secret_value()
-        elif isinstance(value, BaseModel):
-            yield from secrets(value)
 
 
 def without(secrets: frozenset[str], value: Any) -> Any:

@@ -2,12 +2,12 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, WithJsonSchema
 
 from stream.core.outcomes import Outcome
 from stream.core.records import Batch, Fields, Message
@@ -93,6 +93,15 @@ class DestinationSettings(Strict):
         )
 
 
+def secrets(settings: BaseModel) -> Iterator[str]:
+    """Each secret in the settings, at any depth."""
+    for _, value in settings:
+        if isinstance(value, SecretStr):
+            yield value.get_secret_value()
+        elif isinstance(value, BaseModel):
+            yield from secrets(value)
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One line of the connection test. *ok* None: skipped. *text* and *hint* hold no secret and no personal data."""
@@ -103,17 +112,13 @@ class Check:
     hint: str = ""
 
 
-class Calls(ABC):
-    """A destination that is called with batches of messages.
-
-    Subclasses hold no state that outlives a call, but for what `http` keeps (connections, tokens).
-    """
+class Destination(ABC):
+    """What `Calls` and `Runs` have in common: whom a message is about, what it becomes, whether the vendor is ready."""
 
     type: ClassVar[str]
     repeatable: ClassVar[bool] = True  # whether the same call twice leaves the vendor as one would
     refusals: ClassVar[frozenset[int]] = frozenset({401})  # the statuses by which the vendor refuses a token
     reads: ClassVar[Literal["events", "privacy_requests"]] = "events"
-    coalesces: ClassVar[bool] = False  # whether consecutive upserts may be merged, where the settings ask for it
 
     def __init__(self, settings: Any, http: Client) -> None:
         self.settings = settings
@@ -132,10 +137,6 @@ class Calls(ABC):
     def encode(self, fields: Fields) -> bytes:
         """The message's share of a request body; made once, when the message is mapped."""
 
-    def merged(self, older: Fields, newer: Fields) -> Fields:
-        """The fields of one message that leaves the vendor as the two would, sent in order."""
-        return older | newer
-
     def gate(self, message: Message, now: float) -> str | None:  # noqa: ARG002
         """Why the message must not be sent now, as a filter's reason; judged immediately before each call.
 
@@ -143,12 +144,29 @@ class Calls(ABC):
         """
         return None
 
-    async def buried(self, message: Message, reason: str, detail: str) -> None:  # noqa: B027 - nothing, for most
-        """One of its messages is about to become a dead letter."""
-
     @abstractmethod
     def requests(self, batch: Batch) -> Sequence[Request]:
         """The calls that surely follow for this batch; `preview` shows them."""
+
+    @abstractmethod
+    def check(self) -> AsyncIterator[Check]:
+        """The connection test, line by line. Raises like `send` where the vendor cannot be reached."""
+
+
+class Calls(Destination):
+    """A destination that is called with batches of messages.
+
+    Subclasses hold no state that outlives a call, but for what `http` keeps (connections, tokens).
+    """
+
+    coalesces: ClassVar[bool] = False  # whether consecutive upserts may be merged, where the settings ask for it
+
+    def merged(self, older: Fields, newer: Fields) -> Fields:
+        """The fields of one message that leaves the vendor as the two would, sent in order."""
+        return older | newer
+
+    async def buried(self, message: Message, reason: str, detail: str) -> None:
+        """One of its messages is about to become a dead letter."""
 
     @abstractmethod
     async def send(self, batch: Batch) -> Sequence[Outcome]:
@@ -157,6 +175,26 @@ class Calls(ABC):
         Raises NotSent, Unanswered or CertificateRefused where no answer came: delivery knows what each means.
         """
 
+
+class Runs(Destination):
+    """A destination that takes files: the rows of many messages are collected and go out together, run by run.
+
+    What `encode` gives is the row as a JSON object of texts; a later row of the same contact fills in what it brings.
+    """
+
+    @property
     @abstractmethod
-    def check(self) -> AsyncIterator[Check]:
-        """The connection test, line by line. Raises like `send` where the vendor cannot be reached."""
+    def columns(self) -> Sequence[str]:
+        """Of a row, in the order of a file: what else a row holds is not compared and not sent."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Of what a row's values are made by: where it changes, rows sent before say nothing about rows sent now."""
+
+    @abstractmethod
+    async def upload(self, rows: Iterable[Sequence[str]], *, permitted: Callable[[], bool]) -> Outcome:
+        """Put rows (values in the order of `columns`; at least one) where the vendor takes them; what came of it.
+
+        All of them or none: until *permitted* has said yes, after the last byte, nothing is visible to the vendor.
+        """

@@ -5,12 +5,13 @@ It never retries, but for one resend after a renewed token: retries have their h
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from stream.errors import UserError
 from stream.http import CertificateRefused, NotSent, Request, Response, Transport, Unanswered
+from stream.http.responses import Answer
 from stream.http.tokens import RenewableToken, Token
 
 NO_TIME = "no time left before the deadline"
@@ -45,10 +46,12 @@ class Client:
         timeout: float,
         authorize: Callable[[str], str] = bearer,
         refusals: frozenset[int] = frozenset({401}),
+        secrets: Iterable[str] = (),
         observe: Callable[[str, float], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """*others*: limits that requests name. *refusals*: the statuses by which this vendor refuses a token.
+        *secrets*: what is hidden where an answer repeats it.
 
         *observe* is called once for each request, with its status (a number, `not_sent`, `unanswered` or `certificate`)
         and how many seconds it took.
@@ -61,6 +64,7 @@ class Client:
         self._timeout = timeout
         self._authorize = authorize
         self._refusals = refusals
+        self._secrets = [secret.encode() for secret in secrets]
         self._observe = observe
         self._clock = clock
         self._authorization = ("", "")  # a token's value, and the header made of it
@@ -111,7 +115,15 @@ class Client:
             raise
         finally:
             self._observe(status, self._clock() - now)
-        return response
+        return self._discreet(response)
+
+    def _discreet(self, response: Response) -> Response:
+        """The answer without our own secrets, which an error may repeat."""
+        body = response.body
+        for secret in self._secrets:
+            if secret in body:
+                body = body.replace(secret, b"***")
+        return response if body is response.body else Answer(response.status, body, response.header)
 
     async def _waited(self, limiter: Limiter, wait: float, now: float, deadline: float) -> float:
         """What the clock says after *wait* seconds; what does not fit the deadline gives its turn back at once."""

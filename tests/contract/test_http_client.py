@@ -41,6 +41,7 @@ class Wire:
 
     answer: Callable[[Sent], int | Exception] = lambda _: 200
     sent: list[Sent] = field(default_factory=list)
+    body: bytes = b""
 
     async def send(
         self, method: str, url: str, *, headers: list[tuple[str, str]], body: bytes | None, timeout: float
@@ -52,7 +53,7 @@ class Wire:
         answer = self.answer(call)
         if isinstance(answer, Exception):
             raise answer
-        return Answer(answer, b"", lambda _: None)
+        return Answer(answer, self.body, lambda _: None)
 
     async def close(self) -> None: ...
 
@@ -121,6 +122,15 @@ async def test_a_vendor_may_want_another_authorization() -> None:
     await client(wire, StaticToken("c2l0ZTprZXk="), authorize="Basic {}".format).send(ASSERT)
 
     assert "Basic c2l0ZTprZXk=" == wire.sent[0].headers["Authorization"]
+
+
+async def test_an_answer_that_repeats_a_secret_does_not_show_it() -> None:
+    """An error may quote the request; its text goes to logs and dead letters."""
+    wire = Wire(lambda _: 400, body=b'{"message": "invalid key open-sesame"}')
+
+    response = await client(wire, secrets=["open-sesame"]).send(ASSERT)
+
+    assert {"message": "invalid key ***"} == response.json()
 
 
 @pytest.mark.parametrize(

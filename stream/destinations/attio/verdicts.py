@@ -16,7 +16,7 @@ PROXY = "give the proxy between here and Attio its login"
 
 BLOCKED_CODES = {"quota_exceeded": PLAN, "billing_error": PLAN}  # whatever the status: waiting does not help
 PASSING_CODES = {"merge_in_progress", "concurrent_write_conflict"}
-BLOCKED_STATUSES = {401: NEW_KEY, 402: PLAN, 403: SCOPES, 404: HOST, 407: PROXY}
+BLOCKED_STATUSES = {401: NEW_KEY, 402: PLAN, 403: SCOPES, 404: HOST, 405: HOST, 407: PROXY}
 PASSING_STATUSES = {408, 423, 425}
 
 
