@@ -24,6 +24,7 @@ from stream.http.settings import HttpSettings
 from stream.http.tokens import TokenRefused
 from stream.messages import Messages
 from stream.settings import mapping_of
+from tests.destinations.cases import KEYS, became, cases_of, expected
 from tests.unit.partition import LogRecord
 
 PASSING = (408, 425, 500, 502, 503, 504)
@@ -93,11 +94,9 @@ async def facing(name: str, *failures: Failure) -> AsyncIterator[There]:
             yield There(name, settings, calls, sandbox)
 
 
-def configured(name: str, sandbox: Sandbox, url: str) -> DestinationSettings:
+def configured(name: str, sandbox: Sandbox, url: str, **changes: Any) -> DestinationSettings:
     """Its settings as a configuration file gives them, without what would only slow a test down."""
-    given = {"type": name, **sandbox.settings(url), "rate_limit": None}
-    if "max_age" in REGISTRY[name].settings.model_fields:
-        given["max_age"] = None
+    given = {"type": name, **sandbox.settings(url), "rate_limit": None, "max_age": None, **changes}
     return REGISTRY[name].settings.model_validate(given)
 
 
@@ -164,6 +163,26 @@ async def test_a_message_has_a_key_and_a_body(name: str) -> None:
 
 
 # Requests and verdicts
+
+
+@pytest.mark.parametrize("name, case", cases_of(CALLED))
+async def test_an_event_becomes_the_calls_its_case_says(name: str, case: dict[str, Any]) -> None:
+    """Decoded, mapped and encoded, the event gives the expected requests, or the expected reason for none."""
+    assert set(case) <= KEYS
+    assert case["source"]
+    given = configured(name, REGISTRY[name].sandbox(), "https://api.example.com", **case.get("settings", {}))
+
+    async with open_destination(given, HttpSettings(transport="httpx")) as calls:
+        assert expected(case) == became(calls, given, case["event"])
+
+
+@each_called
+def test_a_destination_has_cases(name: str) -> None:
+    """At least of an event that is sent and of one that is not."""
+    cases = [parameter.values[1] for parameter in cases_of([name])]
+
+    assert any("sends" in case for case in cases)
+    assert any("filtered" in case for case in cases)
 
 
 @each_called
