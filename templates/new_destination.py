@@ -1,6 +1,7 @@
 """`./dev new-destination NAME`: copies `templates/destination` under another name and registers it."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -27,6 +28,8 @@ def main(names: list[str]) -> int:
             _write(target, _renamed(source.read_text(encoding="utf-8"), name, prefix))
     _write(tests / "__init__.py", "")
     _register(name, prefix)
+    for tidying in (("check", "--fix"), ("format",)):  # the order of imports depends on the name
+        subprocess.run([sys.executable, "-m", "ruff", *tidying, "--quiet", folder], check=True)  # noqa: S603
     print(f"{folder}: settings.py, preset.yaml, client.py, sandbox.py, one reason to open each\n{tests}/cases")
     print(f"now: ./dev test tests/contract/test_destinations.py tests/destinations -k {name}")
     return 0

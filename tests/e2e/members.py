@@ -11,19 +11,22 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import httpx
 import orjson
 
 from stream.destinations.attio.sandbox import TOKEN
-from stream.destinations.sandbox import serve
+from stream.destinations.sandbox import Sandbox, serve
 from tests.e2e.vendor import Vendor
 from tests.kafka.broker import Broker, Sent
 
 DESTINATION = "attio"
 POLL_SECONDS = 0.02
 QUICK = {"base": "50ms", "max": "500ms", "attempts": 1000}  # so that nothing is buried unless a test is about that
+
+
+Kind = TypeVar("Kind", bound=Sandbox)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,10 @@ class Committed:
 class Member:
     """One process of `crmstream run`."""
 
-    def __init__(self, config: Path, output: Path, arguments: Iterable[str], *, door: str, port: int) -> None:
+    def __init__(
+        self, config: Path, output: Path, arguments: Iterable[str], *, destination: str, door: str, port: int
+    ) -> None:
+        self.destination = destination
         self.door = door  # host:port of the vendor, for this member alone
         self.port = port  # of its own server
         self._output = output
@@ -125,7 +131,7 @@ class Member:
         answer = await self.get("/state.json")
         if answer is None or answer.status_code != 200:
             return {}
-        state: dict[str, Any] = answer.json()["destinations"].get(DESTINATION, {})
+        state: dict[str, Any] = answer.json()["destinations"].get(self.destination, {})
         return state
 
     async def readiness(self) -> tuple[int, dict[str, Any]]:
@@ -133,7 +139,7 @@ class Member:
         answer = await self.get("/health/ready")
         if answer is None:
             return 0, {}
-        return answer.status_code, answer.json()["destinations"].get(DESTINATION, {})
+        return answer.status_code, answer.json()["destinations"].get(self.destination, {})
 
     async def in_state(self, word: str) -> None:
         """Wait until it shows this state."""
@@ -152,15 +158,18 @@ class Member:
         await until(owned, self, what=f"{partitions} partitions")
 
 
-class Stage:
-    """A topic, a vendor, and the members between them."""
+class Scene(Generic[Kind]):
+    """A topic, a vendor (of a type of destination, which gives the destination its name), and the members between."""
 
-    def __init__(self, broker: Broker, topic: str, folder: Path, exits: AsyncExitStack) -> None:
+    def __init__(
+        self, broker: Broker, topic: str, folder: Path, exits: AsyncExitStack, *, vendor: Kind, destination: str
+    ) -> None:
         self.broker = broker
         self.topic = topic
         self.dead, self.control = f"{topic}.dead", f"{topic}.control"
-        self.group = f"{topic}.{DESTINATION}"
-        self.vendor = Vendor()
+        self.group = f"{topic}.{destination}"
+        self.vendor = vendor
+        self.destination = destination
         self.members: list[Member] = []
         self._folder = folder
         self._exits = exits
@@ -170,11 +179,19 @@ class Stage:
         url = await self._exits.enter_async_context(serve(self.vendor))
         port = free_port()
         config = self._folder / f"member-{len(self.members) + 1}.yaml"
-        config.write_bytes(orjson.dumps(configuration(self.broker.bootstrap, self.topic, url, port, blocks)))
-        member = Member(config, config.with_suffix(".out"), arguments, door=url.removeprefix("http://"), port=port)
+        config.write_bytes(
+            orjson.dumps(configuration(self.broker.bootstrap, self.topic, port, self.reaching(url), blocks))
+        )
+        door, output = url.removeprefix("http://"), config.with_suffix(".out")
+        member = Member(config, output, arguments, destination=self.destination, door=door, port=port)
         self.members.append(member)
         self._exits.callback(self._end, member)
         return member
+
+    def reaching(self, url: str) -> dict[str, Any]:
+        """The destinations of a configuration with the vendor that is served at *url*."""
+        found = {"type": self.destination, **self.vendor.settings(url), "rate_limit": None, "retry": QUICK}
+        return {self.destination: found}
 
     async def run(self, *arguments: str, **blocks: dict[str, Any]) -> Member:
         """A member that is expected to end by itself, at its end."""
@@ -192,7 +209,7 @@ class Stage:
         """Write events to the source topic; how many the broker has."""
         return await self.broker.produce(topic or self.topic, events)
 
-    async def delivered(self, count: int, *members: Member, timeout: float = 60) -> None:
+    async def delivered(self: "Scene[Vendor]", count: int, *members: Member, timeout: float = 60) -> None:
         """Wait until the vendor has taken so many distinct events."""
         await until(lambda: len(self.vendor.distinct) >= count, *members, timeout=timeout, what=f"{count} deliveries")
 
@@ -236,20 +253,29 @@ class Stage:
         sys.stdout.write(f"{member!r} said:\n{member.output[-6000:]}\n")  # shown where the test fails
 
 
+Stage = Scene[Vendor]
+"""The one with Attio's stand-in."""
+
+
 def configuration(
-    servers: str, topic: str, url: str, port: int, blocks: Mapping[str, dict[str, Any]]
-) -> dict[str, dict[str, Any]]:
-    """A configuration file's content; *blocks* change it key by key."""
-    destination = {"type": "attio", "api_key": TOKEN, "base_url": url, "rate_limit": None, "retry": QUICK}
-    return {
-        "kafka": {"bootstrap_servers": servers, "session_timeout": "6s"} | blocks.get("kafka", {}),
-        "source": {"topics": [topic], "group": topic} | blocks.get("source", {}),
-        "dead_letters": {"topic": f"{topic}.dead"} | blocks.get("dead_letters", {}),
+    servers: str, topic: str, port: int, destinations: Mapping[str, Any], blocks: Mapping[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """A configuration file's content; *blocks* change it key by key, `destination` the only one there is."""
+    changed = blocks.get("destination", {})
+    ours: dict[str, dict[str, Any]] = {
+        "kafka": {"bootstrap_servers": servers, "session_timeout": "6s"},
+        "source": {"topics": [topic], "group": topic},
+        "dead_letters": {"topic": f"{topic}.dead"},
         "control": {"topic": f"{topic}.control"},
-        "server": {"port": port} | blocks.get("server", {}),
-        "http": blocks.get("http", {}),
-        "destinations": {DESTINATION: destination | blocks.get("destination", {})},
+        "server": {"port": port},
     }
+    others = {name: ours.get(name, {}) | blocks.get(name, {}) for name in {**ours, **blocks} if name != "destination"}
+    return others | {"destinations": {name: {**found, **changed} for name, found in destinations.items()}}
+
+
+def attio_at(url: str) -> dict[str, Any]:
+    """The destinations of a configuration with Attio alone, without its usual pace."""
+    return {DESTINATION: {"type": "attio", "api_key": TOKEN, "base_url": url, "rate_limit": None, "retry": QUICK}}
 
 
 def free_port() -> int:

@@ -16,7 +16,7 @@ from stream.destinations.sandbox import serve
 from stream.errors import Exit
 from tests.conftest import NewTopic
 from tests.e2e.conftest import NewStage
-from tests.e2e.members import DESTINATION, Stage, configuration, contacts, event, events, free_port, keyed
+from tests.e2e.members import DESTINATION, Stage, attio_at, configuration, contacts, event, events, free_port, keyed
 from tests.e2e.vendor import Vendor
 from tests.kafka.broker import Broker, Sent
 
@@ -51,7 +51,7 @@ async def crmstream(*arguments: str, config: Path, stdin: bytes = b"") -> Ran:
 def configured(folder: Path, broker: Broker, topic: str, url: str = "http://127.0.0.1:1", **blocks: Any) -> Path:
     """The file of a configuration whose server is not running."""
     path = folder / "commands.yaml"
-    path.write_bytes(orjson.dumps(configuration(broker.bootstrap, topic, url, free_port(), blocks)))
+    path.write_bytes(orjson.dumps(configuration(broker.bootstrap, topic, free_port(), attio_at(url), blocks)))
     return path
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from stream.destinations.attio.sandbox import AttioFaults
 from tests.e2e.conftest import NewStage
-from tests.e2e.members import Member, configuration, contacts, events, free_port, until
+from tests.e2e.members import Member, attio_at, configuration, contacts, events, free_port, until
 from tests.e2e.vendor import assert_all_in_order
 from tests.kafka.broker import Broker
 
@@ -26,9 +26,9 @@ def alone(tmp_path: Path) -> Iterator[Alone]:
     def start(**blocks: dict[str, Any]) -> Member:
         config = tmp_path / "crmstream.yaml"
         config.write_bytes(
-            orjson.dumps(configuration(f"127.0.0.1:{free_port()}", "events", NOBODY, free_port(), blocks))
+            orjson.dumps(configuration(f"127.0.0.1:{free_port()}", "events", free_port(), attio_at(NOBODY), blocks))
         )
-        members.append(Member(config, tmp_path / "member.out", (), door="", port=0))
+        members.append(Member(config, tmp_path / "member.out", (), destination="attio", door="", port=0))
         return members[-1]
 
     yield start
