@@ -12,6 +12,9 @@ IDENTIFIED = "Identified"
 Kind = Literal["track", "identify", "page", "group"]
 Json = dict[str, Any]
 
+NOTHING: Json = {}
+"""No remembered traits. Nobody writes into it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -19,6 +22,7 @@ class Event:
 
     *event* is the name: a track's own, `Identified` for an identify, empty for pages and groups, which nobody takes.
     *timestamp* is seconds since the epoch; in JSON it is ISO 8601. *notes* are words of `schemas.reasons.NOTES`.
+    *remembered*: traits of the same user that earlier events brought; no producer sends them.
     """
 
     __pydantic_config__ = ConfigDict(
@@ -47,6 +51,33 @@ class Event:
         Json, Field(description="locale, traits of a bare track, and `consent.canonical`: {category: true} grants")
     ] = field(default_factory=dict)
     notes: SkipJsonSchema[tuple[str, ...]] = ()
+    remembered: SkipJsonSchema[Json] = field(default_factory=lambda: NOTHING)
+
+    def filled(self, remembered: Json) -> "Event":
+        """The same event, with the traits that earlier ones brought to look into last."""
+        return Event(
+            self.type,
+            self.event,
+            self.user_id,
+            self.anonymous_id,
+            self.timestamp,
+            self.message_id,
+            self.traits,
+            self.properties,
+            self.context,
+            self.notes,
+            remembered,
+        )
+
+    @property
+    def email(self) -> str | None:
+        """Whom it is about, as far as its traits tell: its own, those in its context, or those remembered."""
+        for traits in (self.traits, self.context.get("traits"), self.remembered):
+            if type(traits) is dict:
+                email = traits.get("email")
+                if type(email) is str and email and not email.isspace():
+                    return email
+        return None
 
 
 def json_schema() -> dict[str, Any]:

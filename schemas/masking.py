@@ -12,7 +12,9 @@ _MASKED = re.compile(
     | (?P<token> \b(?:bearer|basic)\s+[^\s"',;]{6,}
                | \beyJ[\w-]+(?:\.[\w-]+)+                            # a JSON Web Token
                | (?:key|token|secret|password|passwd|pwd)["']?\s*[=:]\s*["']?(?=[^\s"',;&]*\d)[^\s"',;&]{6,}
+               | (?<=&)key=[^\s&]+ | \bkey=[^\s&]+(?=&)               # a form's
                | \b(?=[\w-]{0,99}\d)(?=[\w-]{0,99}[a-z])[\w-]{32,} )  # long and mixed: some key or other
+    | (?P<recipients> \brcpts["']?\s?[=:].* )                     # of text messages: names are among them
     | (?P<digits> \+?\(?\d(?:[\s()./-]{0,3}\d){6,} )
     """,
     re.VERBOSE | re.IGNORECASE,

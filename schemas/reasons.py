@@ -31,6 +31,14 @@ REASONS: dict[str, Word] = {
         "The message's turn came within the destination's quiet hours.",
         "Nothing, or change `quiet_hours`.",
     ),
+    "not_in_segment": Word(
+        "The contact is not in the destination's `segment`.",
+        "Nothing, or look at the condition.",
+    ),
+    "unchanged": Word(
+        "The event changed nothing that the vendor was not told before.",
+        "Nothing.",
+    ),
     "tombstone": Word("The record has no value.", "Nothing."),
     "erased": Word(
         "The contact asked to be erased, and the event is from before or the erasure still stands.",
@@ -89,6 +97,18 @@ NOTES: dict[str, Word] = {
     "not_subscribed_no_list": Word(
         "The contact was written but not subscribed: no list is configured.",
         "Set `default_list_id` if contacts should be subscribed.",
+    ),
+    "not_subscribed_replay": Word(
+        "The contact was written but not subscribed: it came by a replay, and may have left the list since its event.",
+        "Nothing; who is to be on the list is put there by a later event, or by hand.",
+    ),
+    "sms_invalid_numbers": Word(
+        "The vendor found some of an event's numbers invalid and does not say which; the others got their text.",
+        "Look at the numbers of the event, and at the campaign in the vendor's statistics; nothing is sent again.",
+    ),
+    "sms_inserted_fewer": Word(
+        "The vendor queued fewer texts than there were valid numbers: the others are probably on its blacklist.",
+        "Nothing, or look at the blacklists of the universe.",
     ),
 }
 """Words that ride on delivered outcomes."""

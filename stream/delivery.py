@@ -19,8 +19,9 @@ from stream.core.records import Batch, Message, Record
 from stream.core.scheduler import Scheduler
 from stream.destinations.base import Calls
 from stream.http import CertificateRefused, NotSent, Unanswered
-from stream.http.responses import retry_after
+from stream.http.responses import wait_asked
 from stream.http.tokens import TokenRefused
+from stream.once import Intents, Once
 from stream.telemetry.metrics import Meters
 
 CHECK_SECONDS = 15.0  # what a connection test may take
@@ -48,6 +49,7 @@ class Delivery:
         meters: Meters,
         concurrency: int,
         gate: Callable[[Message], str | None] | None = None,
+        journal: Intents | None = None,
         wall: Callable[[], float],
     ) -> None:
         self.destination = destination
@@ -61,6 +63,7 @@ class Delivery:
         self._burials = burials
         self._meters = meters
         self._gate = gate
+        self._once = None if journal is None else Once(journal, self, lease)
         self._wall = wall
         self._idle: list[asyncio.Future[None]] = []
         self._quiet = asyncio.Event()
@@ -86,6 +89,10 @@ class Delivery:
     async def quiet(self) -> None:
         """Returns when no call and no burial is under way."""
         await self._quiet.wait()
+
+    def barred(self, message: Message) -> bool:
+        """Whether the gate would filter the message now."""
+        return self._gate is not None and self._gate(message) is not None
 
     def settle(self, message: Message, filtered: str | None = None) -> None:
         """Count the message's offsets and free its key."""
@@ -153,14 +160,19 @@ class Delivery:
             if not messages:
                 await self._sleep(now)
                 continue
+            if self._once is not None and not (messages := await self._once.choose(messages)):
+                continue
             if self._gate is not None and not (messages := self._pass_gate(messages)):
                 continue
             await self._call(Batch(messages, now, self._lease.deadline(now), canary))
 
     def _permit(self, now: float) -> Permit:
-        if not self._lease.holds(now) or self._limit.free_at() > now:
+        if not self._lease.holds(now) or self._limit.free_at() > now or self._crowded():
             return Permit.NOTHING
         return self.health.permit(now)
+
+    def _crowded(self) -> bool:
+        return self._once is not None and self._once.crowded(self._limit)
 
     async def _sleep(self, now: float) -> None:
         """Wait for `wake`, or for the time at which something becomes possible by itself."""
@@ -175,7 +187,7 @@ class Delivery:
 
     def _next_change(self, now: float) -> float:
         """When something may be sent by the passing of time alone; what else may change it calls `wake`."""
-        if not self._lease.holds(now):
+        if not self._lease.holds(now) or self._crowded():
             return float("inf")
         if self._limit.free_at() > now:
             return self._limit.free_at()
@@ -195,6 +207,8 @@ class Delivery:
             reason = self._gate(message)
             if reason is None:
                 passed.append(message)
+            elif message.parts:  # which of them it concerns is seen when each goes alone
+                self.scheduler.release(self.scheduler.take_apart(message), self._loop.time())
             else:
                 self.settle(message, filtered=reason)
         return passed
@@ -206,16 +220,19 @@ class Delivery:
             self.wake()
         self._enter()
         try:
+            if self._once is not None and not await self._once.begin(batch):
+                return
             outcomes = await self._send(batch)
             if outcomes is None:
-                self._split(batch)
+                await self._split(batch)
                 return
             if self.scheduler.keys == 1 and any(isinstance(outcome, Retry) for outcome in outcomes):
                 await self.check()  # no other key can tell an outage from this message's own fault
             for message, outcome in zip(batch.messages, outcomes, strict=True):
                 if isinstance(outcome, Delivered):
                     self.health.delivered(message, batch)
-                    self.settle(message)
+                    if self._once is None or await self._once.end(message, outcome):
+                        self.settle(message)
                 else:
                     await self._perform(message, outcome, batch)
             self.health.finish(batch, self._loop.time())
@@ -249,7 +266,7 @@ class Delivery:
         """What it means that no token could be had. Nothing was sent."""
         status = error.response.status
         if status == 429:
-            return Throttled(retry_after(error.response, self._wall()), str(error), status)
+            return Throttled(wait_asked(error.response, self._wall()), str(error), status)
         if status >= 500 or status in (408, 425):
             return Retry(str(error), status)
         return Blocked(str(error), status, hint="the credentials were refused: look at the destination's keys")
@@ -261,7 +278,10 @@ class Delivery:
             if isinstance(outcome, Rejected):
                 self.scheduler.release(message, now)  # which part it was is seen when each goes alone
                 return
-        match self.health.judge(message, outcome, batch, now):
+        action = self.health.judge(message, outcome, batch, now)
+        if self._once is not None and not await self._once.end(message, outcome):
+            return
+        match action:
             case Settle(filtered):
                 self.settle(message, filtered)
             case Bury() as bury:
@@ -271,12 +291,13 @@ class Delivery:
             case Release():
                 self.scheduler.release(message, now)
 
-    def _split(self, batch: Batch) -> None:
+    async def _split(self, batch: Batch) -> None:
         """Send the messages of a refused call again in smaller company, until the bad one stands alone."""
         now = self._loop.time()
         for message in batch.messages:
             message.company = len(batch) // 2
-            self.scheduler.release(message, now)
+            if self._once is None or await self._once.end(message, Throttled()):
+                self.scheduler.release(message, now)
         self.health.finish(batch, now)
 
     async def _follow_up(self) -> None:

@@ -5,7 +5,7 @@ Also what happens when partitions come and go, and at the end. What to send when
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -64,6 +64,19 @@ class Companion(Protocol):
         """The partitions are given up: what was in flight is over, and the last commit was made."""
 
 
+class Receipts(Protocol):
+    """Where what was committed is noted; nothing waits for it but the end."""
+
+    def note(self, marks: Iterable[Mark]) -> None:
+        """The broker has this."""
+
+    async def write_regularly(self) -> None:
+        """Write what is noted, for ever."""
+
+    async def finish(self) -> None:
+        """The partitions are given up: write the last of it, in a moment or not at all."""
+
+
 class Pipeline:
     """One destination on this member."""
 
@@ -84,6 +97,7 @@ class Pipeline:
         drain: float,
         wall: Callable[[], float],
         companions: Sequence[Companion] = (),
+        receipts: Receipts | None = None,
     ) -> None:
         self.name = name
         self.delivery = delivery
@@ -102,6 +116,7 @@ class Pipeline:
         self._drain = drain
         self._wall = wall
         self._companions = companions
+        self._receipts = receipts
         self._loop = asyncio.get_running_loop()
         self._turned = self._loop.time()
         self._committing = asyncio.Lock()
@@ -121,10 +136,10 @@ class Pipeline:
             if drain:
                 self._targets = await self._source.ends()
             async with asyncio.TaskGroup() as tasks:
-                running = [
-                    tasks.create_task(turn(), name=f"{self.name} {turn.__name__.strip('_')}")
-                    for turn in (self._read, self._commit_regularly, self._bury_letters, self._watch, self.delivery.run)
-                ]
+                turns = [self._read, self._commit_regularly, self._bury_letters, self._watch, self.delivery.run]
+                if self._receipts is not None:
+                    turns.append(self._receipts.write_regularly)
+                running = [tasks.create_task(turn(), name=f"{self.name} {turn.__name__.strip('_')}") for turn in turns]
                 await self._stopping.wait()
                 log.info("draining", destination=self.name)
                 await self.revoke()
@@ -152,6 +167,8 @@ class Pipeline:
             await asyncio.sleep(0.2)
         for companion in self._companions:
             await companion.revoked()
+        if self._receipts is not None:
+            await self._receipts.finish()
         self._lease.lose()
         self.final_totals = sum((Counter(tracker.totals) for tracker in self.trackers), Counter[str]())
         for tracker in self.trackers:
@@ -181,8 +198,8 @@ class Pipeline:
     async def _read(self) -> None:
         while True:
             self._turned = self._loop.time()
-            most = min(POLL, self._buffer - self._unsettled())
-            if most <= 0 or self.delivery.scheduler.size >= self._buffer_bytes:
+            most = min(POLL, self._room())
+            if most <= 0:
                 await self._wait_for_room()
                 continue
             for tracker, records in await self._source.poll(most, timeout=0.2):
@@ -196,12 +213,7 @@ class Pipeline:
     async def _wait_for_room(self) -> None:
         """Read nothing until a quarter of the buffer is free; polling goes on, or the group would expel the member."""
         waited = 0
-        while True:
-            if (
-                self._unsettled() <= self._buffer * 3 // 4
-                and self.delivery.scheduler.size <= self._buffer_bytes * 3 // 4
-            ):
-                break
+        while self._room(0.75) < 0:
             await asyncio.sleep(0.005)
             waited += 1
             if waited % 200 == 0:  # about a second: pausing drops what was fetched ahead, so not for less
@@ -226,13 +238,23 @@ class Pipeline:
         """Make a message of a record, or settle it with its reason."""
         made = self._make(record, tracker)
         if isinstance(made, Message):
-            self.delivery.scheduler.add(made, now)
+            self._take(made, now)
         elif isinstance(made, Filtered):
             self.delivery.filtered[made.reason] += 1
             self._meters.filtered.inc()
             tracker.settle(record.offset, "filtered")
         else:
             self._letters.append((record, tracker, made))
+
+    def _take(self, message: Message, now: float) -> None:
+        """Have it sent when its turn comes."""
+        self.delivery.scheduler.add(message, now)
+
+    def _room(self, share: float = 1.0) -> int:
+        """How many more records may be read into this *share* of the buffer; negative where it holds more."""
+        if self.delivery.scheduler.size >= self._buffer_bytes * share:
+            return -1
+        return int(self._buffer * share) - self._unsettled()
 
     def _unsettled(self) -> int:
         return sum(tracker.unsettled for tracker in self.trackers)
@@ -286,6 +308,8 @@ class Pipeline:
                 log.warning("commit failed", destination=self.name, error=str(error))
                 return False
             self._meters.commits_ok.inc()
+            if self._receipts is not None:
+                self._receipts.note(marks)
             held = self._lease.holds(sent_at)
             self._lease.prove(sent_at)
             if not held:

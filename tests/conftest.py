@@ -6,6 +6,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
+import structlog
 
 if TYPE_CHECKING:
     from tests.kafka.broker import Broker
@@ -19,6 +20,13 @@ class NewTopic(Protocol):
     """Makes a fresh topic on the shared broker and gives its name."""
 
     def __call__(self, partitions: int = 1, **configs: str) -> Awaitable[str]: ...
+
+
+@pytest.fixture(autouse=True)
+def _unconfigured_logs() -> Iterator[None]:
+    """What a command makes of the logs ends with its test: a quiet one would keep others from seeing what is said."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -220,6 +220,11 @@ class Health:
             if self._unjudged:
                 self._unjudged.pop(message, None)
 
+    def call_off(self, batch: Batch) -> None:
+        """The call that was to begin was not made after all."""
+        if batch.canary:
+            self._probing = False
+
     def begin_check(self) -> None:
         """The connection test begins; `checked` or `unreachable` follows."""
         self._probing = True

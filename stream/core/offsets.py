@@ -170,10 +170,18 @@ class Mark:
         return cls(tracker, position, tracker.settled_above, metadata)
 
 
-def restore(topic: str, partition: int, position: int, metadata: str, *, window: int = MAX_WINDOW) -> OffsetTracker:
+def restore(
+    topic: str,
+    partition: int,
+    position: int,
+    metadata: str,
+    *,
+    window: int = MAX_WINDOW,
+    kind: type[OffsetTracker] = OffsetTracker,
+) -> OffsetTracker:
     """The tracker that a commit describes. Metadata that is not ours is ignored: repeats, never loss."""
     totals, done = decode(position, metadata)
-    return OffsetTracker(topic, partition, position, window=window, totals=totals, done=done)
+    return kind(topic, partition, position, window=window, totals=totals, done=done)
 
 
 def encode(position: int, totals: Mapping[Counted, int], done: Iterable[int]) -> str:

@@ -4,10 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from schemas.replays import WRITTEN_AT
 from stream.core.offsets import OffsetTracker
 
 Fields: TypeAlias = dict[str, object]
 """Flat names of the destination (`email`, `first_name`, …) to JSON values. Absent fields are not in it."""
+
+MOST_DIGITS = 16  # of a time in milliseconds
 
 
 class Record(Protocol):
@@ -29,6 +32,23 @@ class Record(Protocol):
     def value(self) -> bytes | None: ...
     @property
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+def happened_at(event_time: float, record: Record) -> float:
+    """The earlier of an event's own time and its record's, where that has one; all in seconds since the epoch."""
+    written = written_at(record)
+    return min(event_time, written / 1000) if written >= 0 else event_time
+
+
+def written_at(record: Record) -> int:
+    """When the event was first in its topic, in milliseconds since the epoch: of a replay that is before its own time.
+
+    Negative where the record has no time.
+    """
+    for name, value in record.headers:
+        if name == WRITTEN_AT and value.isdigit() and len(value) < MOST_DIGITS:
+            return int(value)
+    return record.timestamp
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -55,11 +75,17 @@ class Message:
     first_failed_at: float | None = None  # monotonic seconds
     failure: str = ""  # masked text of the last failure
     status: int | None = None
+    persons: tuple[str, ...] = ()  # whom it is about, as erasures name them; empty where there are none
     progress: object = None  # what a destination that needs several calls for it has achieved so far
     size: int = 0  # bytes it holds on to
 
     def __post_init__(self) -> None:
         self.size = len(self.body) + len(self.record.value or b"")
+
+    @property
+    def happened_at(self) -> float:
+        """The earlier of the event's own time and its record's, in seconds since the epoch."""
+        return happened_at(self.event_time, self.record)
 
     def __repr__(self) -> str:  # fields, body and record hold personal data
         return f"<message of {self.record.topic}/{self.record.partition} at {self.record.offset}>"

@@ -16,7 +16,7 @@ from stream.core.units import Duration, Rate, Size
 from stream.http import Request
 from stream.http.client import Client
 from stream.http.tokens import Token
-from stream.mapping import Maps, Preset, compile_mapping
+from stream.mapping import Mapped, Maps, Preset, compile_mapping
 
 
 def web_address(text: str) -> str:
@@ -54,6 +54,8 @@ class BatchSettings(Strict):
 class DestinationSettings(Strict):
     """The keys every destination has."""
 
+    unused: ClassVar[frozenset[str]] = frozenset()  # those that mean nothing to this one, and stay at their defaults
+
     type: str = Field(description="which vendor: a name of `crmstream version`'s list")
     base_url: WebAddress = Field(description="the vendor's address; a trailing slash or its own path is tolerated")
     events: list[str] | None = Field(
@@ -82,6 +84,16 @@ class DestinationSettings(Strict):
     enabled: bool = Field(True, description="false: this destination is left out")
 
     @property
+    def address(self) -> str:
+        """Where messages go, for people."""
+        return self.base_url
+
+    @property
+    def reminders(self) -> Sequence[str]:
+        """What no connection test can find out, and `check` says each time."""
+        return ()
+
+    @property
     def rates(self) -> Mapping[str, float | None]:
         """The vendor's limits by name, in requests a second; the first is the one that new calls are paced by."""
         return {"": self.rate_limit}
@@ -100,6 +112,13 @@ def secrets(settings: BaseModel) -> Iterator[str]:
             yield value.get_secret_value()
         elif isinstance(value, BaseModel):
             yield from secrets(value)
+
+
+class RunSettings(DestinationSettings):
+    """What every destination that takes files has besides."""
+
+    every: Duration = Field(900.0, gt=0, description="how long a change waits for its file at most")
+    max_rows: int = Field(ge=1, description="changed contacts with which a file goes out at once, and in it at most")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +150,21 @@ class Destination(ABC):
 
     @abstractmethod
     def key(self, fields: Fields) -> str:
-        """The contact as the vendor knows it: messages of one key stay in order. Never empty."""
+        """The contact as the vendor knows it: messages of one key stay in order. Never empty.
+
+        Raises Refused where the vendor could only reject the message.
+        """
 
     @abstractmethod
     def encode(self, fields: Fields) -> bytes:
         """The message's share of a request body; made once, when the message is mapped."""
+
+    def replayed(self, mapped: Mapped) -> Mapped:
+        """What is left of an event's fields where it comes again from the dead letters: it may be long ago.
+
+        What a contact may have taken back since then, such as a subscription, must not be done again.
+        """
+        return mapped
 
     def gate(self, message: Message, now: float) -> str | None:  # noqa: ARG002
         """Why the message must not be sent now, as a filter's reason; judged immediately before each call.
@@ -159,11 +188,19 @@ class Calls(Destination):
     Subclasses hold no state that outlives a call, but for what `http` keeps (connections, tokens).
     """
 
+    at_once: ClassVar[int | None] = None  # messages read and not settled at most, where each may grow; None: no bound
     coalesces: ClassVar[bool] = False  # whether consecutive upserts may be merged, where the settings ask for it
 
     def merged(self, older: Fields, newer: Fields) -> Fields:
         """The fields of one message that leaves the vendor as the two would, sent in order."""
         return older | newer
+
+    def intent(self, message: Message) -> str:  # noqa: ARG002
+        """Which of the calls that its event may lead to the message is for, such as a rule's name; not personal.
+
+        Asked where calls must not be repeated: with the event's id it names the call in the journal.
+        """
+        return ""
 
     async def buried(self, message: Message, reason: str, detail: str) -> None:
         """One of its messages is about to become a dead letter."""
@@ -193,8 +230,9 @@ class Runs(Destination):
         """Of what a row's values are made by: where it changes, rows sent before say nothing about rows sent now."""
 
     @abstractmethod
-    async def upload(self, rows: Iterable[Sequence[str]], *, permitted: Callable[[], bool]) -> Outcome:
+    async def upload(self, rows: Iterable[Sequence[str]], *, proceed: Callable[[], None]) -> Outcome:
         """Put rows (values in the order of `columns`; at least one) where the vendor takes them; what came of it.
 
-        All of them or none: until *permitted* has said yes, after the last byte, nothing is visible to the vendor.
+        All or nothing, as far as the vendor sees: *proceed* is called when only the last step is left, and raises where
+        it must not be taken. What it raises, and *rows* too, passes through once what was written is cleared away.
         """

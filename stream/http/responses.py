@@ -55,6 +55,12 @@ def retry_after(response: Response, now: float) -> float | None:
     return None if wait is None else min(LONGEST, max(SHORTEST, wait))
 
 
+def wait_asked(response: Response, now: float) -> float | None:
+    """The same where a vendor may name the seconds as `rateLimit-reset`, which goes first (destinations 2.8)."""
+    wait = _seconds((response.header("ratelimit-reset") or "").strip())
+    return retry_after(response, now) if wait is None else min(LONGEST, max(SHORTEST, wait))
+
+
 def _seconds(text: str) -> float | None:
     """The number of `120` or `1.5`; what is not a plain one is None."""
     try:

@@ -79,20 +79,31 @@ class Admin:
             )
         return {topic: len(found[topic]["partitions"]) for topic in wanted}
 
-    async def ensure(self, topic: str, *, partitions: int, compacted: bool, create: bool) -> int:
+    async def has(self, topic: str) -> bool:
+        """Whether there is such a topic, as far as our user sees."""
+        return topic in await self._describe()
+
+    async def ensure(
+        self, topic: str, *, partitions: int, compacted: bool, create: bool, retention: float | None = None
+    ) -> int:
         """How many partitions our own *topic* has, created where it is missing, each with a leader.
 
-        Raises UserError that says what to create where *create* is False. A topic that exists is left as it is.
+        *retention* is in seconds; None: the broker's own. A topic that exists is left as it is. Raises UserError that
+        says what to create where *create* is False.
         """
         found = await self._describe()
+        configs = {"cleanup.policy": "compact"} if compacted else {}
+        if retention is not None:
+            configs["retention.ms"] = str(int(retention * 1000))
         if topic not in found:
             if not create:
-                what = f"{partitions} partition{'s' * (partitions > 1)}{' and cleanup.policy=compact' * compacted}"
+                what = f"{partitions} partition{'s' * (partitions > 1)}"
+                what += "".join(f" and {name}={value}" for name, value in configs.items())
                 raise UserError(
                     f"no topic {topic} at {self._servers}",
                     f"create it with {what}, or set `kafka.create_topics: true`",
                 )
-            await self._create(topic, partitions, compacted)
+            await self._create(topic, partitions, configs)
         return await self._ask(lambda: self._led(topic))
 
     async def group_offsets(self, group: str, partitions: Iterable[Partition]) -> dict[Partition, tuple[int, str]]:
@@ -131,8 +142,7 @@ class Admin:
         """All topics: asking for one by name would make a broker create it that creates topics by itself."""
         return {topic["topic"]: topic for topic in await self._ask(self._client.describe_topics)}
 
-    async def _create(self, topic: str, partitions: int, compacted: bool) -> None:
-        configs = {"cleanup.policy": "compact"} if compacted else {}
+    async def _create(self, topic: str, partitions: int, configs: dict[str, str]) -> None:
         # -1: as many replicas as the broker's default says. The empty assignment is what makes the client accept that.
         new = NewTopic(topic, partitions, -1, replica_assignments={}, topic_configs=configs)
 

@@ -1,12 +1,15 @@
 """Writes to our own topics, one record at a time, and returns when the broker has it. Retrying is the caller's."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
+from typing import Any, TypeAlias
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.default_records import DefaultRecordBatch
 
 from stream.kafka.admin import BrokerUnavailable, explain
 from stream.kafka.security import connection
@@ -14,7 +17,11 @@ from stream.kafka.settings import KafkaSettings
 
 LARGEST = 64 * 1024 * 1024  # bytes of a record; below this the broker's own limit decides
 REQUEST_SECONDS = 5.0
+BATCH_BYTES = 256 * 1024  # of what `write` sends as one; the client sends a partition's batches one after the other
 AT_ONCE = 500  # records that `load` has on their way
+
+Keyed: TypeAlias = tuple[bytes, bytes | None, Sequence[tuple[str, bytes]], int]
+"""A record to write: key, value, headers, and its time in milliseconds since the epoch."""
 
 
 class TooLarge(Exception):
@@ -80,6 +87,33 @@ class Producer:
                 topic, value, key=key, partition=partition, headers=list(headers)
             )
         return int(written.offset)
+
+    async def write(self, topic: str, partition: int, records: Iterable[Keyed]) -> list[int]:
+        """The offsets of these records, in their order, once all replicas in sync have them.
+
+        Cheaper than `send` for many: they are laid out in batches here. Raises TooLarge or NotAcknowledged; then some
+        of them may be written.
+        """
+        counts, written = [], []
+        async with self._acknowledged(topic):
+            for batch in self._batches(records):
+                counts.append(batch.record_count())
+                written.append(await self._client.send_batch(batch, topic, partition=partition))
+            results: list[Any] = await asyncio.gather(*written, return_exceptions=True)
+            if errors := [result for result in results if isinstance(result, BaseException)]:
+                raise errors[0]
+        firsts = [int(result.offset) for result in results]
+        return [first + n for first, count in zip(firsts, counts, strict=True) for n in range(count)]
+
+    def _batches(self, records: Iterable[Keyed]) -> Iterator[BatchBuilder]:
+        batch = BatchBuilder(BATCH_BYTES, DefaultRecordBatch.CODEC_GZIP)
+        for key, value, headers, timestamp in records:
+            if batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:  # it is full
+                yield batch
+                batch = BatchBuilder(BATCH_BYTES, DefaultRecordBatch.CODEC_GZIP)
+                batch.append(timestamp=timestamp, key=key, value=value, headers=headers)
+        if batch.record_count():
+            yield batch
 
     async def load(self, topic: str, records: Iterable[tuple[bytes | None, bytes]]) -> AsyncGenerator[int, None]:
         """Write keys with their values; gives, every so often, how many the broker has.

@@ -1,12 +1,13 @@
 """Reads a whole topic from its beginning, outside any group. Reading as a group's member is `source`'s."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from stream.core.records import Record
-from stream.kafka.admin import Admin
+from stream.kafka.admin import Admin, BrokerUnavailable, explain
 from stream.kafka.security import connection
 from stream.kafka.settings import KafkaSettings
 
@@ -14,7 +15,7 @@ POLL_SECONDS = 0.5
 
 
 class Reader:
-    """All partitions of one topic: first what is there, then what comes."""
+    """Partitions of one topic: first what is there, then what comes."""
 
     def __init__(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
         self._consumer = consumer
@@ -47,10 +48,16 @@ class Reader:
 
 
 @asynccontextmanager
-async def reading(settings: KafkaSettings, topic: str) -> AsyncIterator[Reader]:
-    """A reader at the beginning of *topic*. Raises UserError where there is no such topic, or no broker."""
-    async with Admin(settings) as admin:
-        count = (await admin.partitions([topic]))[topic]
+async def reading(
+    settings: KafkaSettings, topic: str, *, starts: Mapping[int, int] | None = None
+) -> AsyncIterator[Reader]:
+    """A reader at the beginning of *topic*. Raises UserError where there is no such topic, or no broker.
+
+    *starts*: only these partitions, each from its offset, or from the beginning where the log does not hold it.
+    """
+    if starts is None:
+        async with Admin(settings) as admin:
+            count = (await admin.partitions([topic]))[topic]
     consumer = AIOKafkaConsumer(
         **connection(settings),
         isolation_level="read_committed",
@@ -58,10 +65,24 @@ async def reading(settings: KafkaSettings, topic: str) -> AsyncIterator[Reader]:
         enable_auto_commit=False,
     )
     try:
-        await consumer.start()
-        partitions = [TopicPartition(topic, partition) for partition in range(count)]
+        await _start(consumer, settings)
+        partitions = [TopicPartition(topic, partition) for partition in (range(count) if starts is None else starts)]
         consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
+        if starts is None:
+            await consumer.seek_to_beginning(*partitions)
+        else:
+            for partition in partitions:
+                consumer.seek(partition, starts[partition.partition])
         yield Reader(consumer, partitions)
     finally:
         await consumer.stop()
+
+
+async def _start(consumer: AIOKafkaConsumer, settings: KafkaSettings) -> None:
+    try:
+        await consumer.start()
+    except (KafkaError, OSError) as error:
+        problem, hint = explain(error)
+        raise BrokerUnavailable(
+            f"no Kafka broker at {', '.join(settings.bootstrap_servers)}: {problem}", hint
+        ) from error

@@ -72,6 +72,7 @@ class Source:
         start: Literal["earliest", "latest"],
         window: int,
         accept_loss: bool = False,
+        tracker: type[OffsetTracker] = OffsetTracker,
     ) -> None:
         self._settings = settings
         self._admin = admin
@@ -80,6 +81,7 @@ class Source:
         self._start = start
         self._window = window
         self._accept_loss = accept_loss
+        self._tracker = tracker
         self._assigned: dict[TopicPartition, Assigned] = {}
         self._generation = -1
         self._failure: BaseException | None = None
@@ -164,6 +166,10 @@ class Source:
             self._client.pause(*self._assigned)
             self._paused_all = True
 
+    def rejoin(self) -> None:
+        """Give the partitions up and ask the group for them anew."""
+        self._coordinator.request_rejoin()
+
     def resume(self) -> None:
         """Read again."""
         if self._paused_all:
@@ -213,6 +219,7 @@ class Source:
         try:
             self._client.pause(*keys)
             self._generation = self._coordinator.generation
+            self._coordinator._start_heartbeat_task()  # noqa: SLF001 - else it starts after us, however long we take
             trackers = await self._restore(keys)
             self._assigned = {key: Assigned(key, tracker) for key, tracker in zip(keys, trackers, strict=True)}
             for key, tracker in zip(keys, trackers, strict=True):
@@ -236,10 +243,10 @@ class Source:
         for topic, partition in keys:
             begin, end = begins[topic, partition], ends[topic, partition]
             if (topic, partition) not in committed:  # appeared after the group had positions
-                trackers.append(OffsetTracker(topic, partition, begin, window=self._window))
+                trackers.append(self._tracker(topic, partition, begin, window=self._window))
                 continue
             position, metadata = committed[topic, partition]
-            tracker = restore(topic, partition, position, metadata, window=self._window)
+            tracker = restore(topic, partition, position, metadata, window=self._window, kind=self._tracker)
             if not begin <= position <= end:
                 tracker = self._lost(tracker, begin, end)
             trackers.append(tracker)
@@ -258,7 +265,7 @@ class Source:
             raise UserError(text, "run again with --accept-loss to go on without them, counted as lost_to_retention")
         log.warning("accepted_loss", partition=place, position=tracker.next_offset, begin=begin, end=end)
         if tracker.position > end:
-            return OffsetTracker(tracker.topic, tracker.partition, begin, window=self._window)
+            return self._tracker(tracker.topic, tracker.partition, begin, window=self._window)
         tracker.pass_over(begin, "lost_to_retention")
         return tracker
 

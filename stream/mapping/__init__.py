@@ -20,6 +20,7 @@ __all__ = [
     "Mapping",
     "Maps",
     "Preset",
+    "Routed",
     "compile_expression",
     "compile_mapping",
     "load_preset",
@@ -60,19 +61,19 @@ class Maps(Protocol):
 class Mapping:
     """One destination's mapping, compiled; `compile_mapping` makes it."""
 
-    __slots__ = ("_category", "_identity", "_plans", "traits")
+    __slots__ = ("_categories", "_identity", "_plans", "traits")
 
     def __init__(
         self,
         plans: dict[str, tuple[tuple[str, Evaluate], ...]],
         identity: tuple[str, ...],
-        category: str | None,
+        categories: tuple[str, ...],
         traits: frozenset[str],
     ) -> None:
         self.traits = traits
         self._plans = plans
         self._identity = identity
-        self._category = category
+        self._categories = categories
 
     def takes(self, event: Event) -> bool:
         """Whether events of this name are for the destination."""
@@ -97,9 +98,29 @@ class Mapping:
         else:
             if self._identity:
                 return FILTERED_IDENTITY
-        if self._category is not None and not granted(event, self._category):
-            return FILTERED_CONSENT
+        for category in self._categories:
+            if not granted(event, category):
+                return FILTERED_CONSENT
         return Mapped(fields, notes)
+
+
+class Routed:
+    """Several mappings, each for the events of one name."""
+
+    __slots__ = ("_by_event", "traits")
+
+    def __init__(self, by_event: Lookup[str, Maps]) -> None:
+        self.traits = frozenset[str]().union(*(mapping.traits for mapping in by_event.values()))
+        self._by_event = dict(by_event)
+
+    def takes(self, event: Event) -> bool:
+        """Whether there is a mapping for events of this name."""
+        return event.event in self._by_event
+
+    def map(self, event: Event) -> Mapped | Filtered:
+        """What the event's own mapping makes of it."""
+        mapping = self._by_event.get(event.event)
+        return FILTERED_EVENT if mapping is None else mapping.map(event)
 
 
 def granted(event: Event, category: str) -> bool:
@@ -115,13 +136,15 @@ def compile_mapping(
     events: Iterable[str] | None = None,
     fields: Lookup[str, object] | None = None,
     consent: Lookup[str, str] | None = None,
+    needs: Iterable[str] = (),
     config: Lookup[str, object] | None = None,
     place: str = "destinations",
 ) -> Mapping:
     """The preset with the configuration's changes.
 
     *events* replaces its list; *fields* changes or adds expressions, None removes one; *consent* is {field or "*":
-    category}; *config* is what paths under `config` see: the settings without secrets. Raises UserError with *place*.
+    category}; *needs* are categories that the whole event needs besides; *config* is what paths under `config` see: the
+    settings without secrets. Raises UserError with *place*.
     """
     consent = dict(consent or {})
     rules = _rules(preset, fields or {}, place)
@@ -132,7 +155,7 @@ def compile_mapping(
     }
     compiled = {name: expression.evaluate for name, expression in expressions.items()}
     traits = frozenset[str]().union(*(expression.traits for expression in expressions.values()))
-    category = consent.pop(EVERYTHING, None)
+    categories = (*needs, *([consent.pop(EVERYTHING)] if EVERYTHING in consent else ()))
     for name, needed in consent.items():
         compiled[name] = _with_consent(compiled[name], needed)
     names = list(preset.events if events is None else events)
@@ -141,7 +164,7 @@ def compile_mapping(
     plans = {
         event: tuple((name, compiled[name]) for name, rule in rules.items() if rule.fills(event)) for event in names
     }
-    return Mapping(plans, tuple(name for name in preset.identity if name in rules), category, traits)
+    return Mapping(plans, tuple(name for name in preset.identity if name in rules), categories, traits)
 
 
 def _rules(preset: Preset, changes: Lookup[str, object], place: str) -> dict[str, FieldRule]:

@@ -105,7 +105,7 @@ def _word(read: Callable[[Event], object]) -> Evaluate:
 
 
 def _trait(keys: tuple[str | int, ...]) -> Evaluate:
-    """Traits are the event's own, else those in its context, as bare tracks carry them."""
+    """Traits are the event's own, else those in its context, as bare tracks carry them, else remembered ones."""
     if len(keys) == 1 and type(keys[0]) is str:
         name = keys[0]  # the common case, worth a quarter of a mapping's time
 
@@ -114,13 +114,21 @@ def _trait(keys: tuple[str | int, ...]) -> Evaluate:
             if type(value) is str and value and not value.isspace():
                 return value
             value = present(value)
-            return _within(event.context, ("traits", name)) if value is MISSING else value
+            if value is MISSING:
+                value = _within(event.context, ("traits", name))
+            if value is MISSING and event.remembered:
+                value = present(event.remembered.get(name))
+            return value
 
         return trait
 
     def nested_trait(event: Event) -> object:
         value = _within(event.traits, keys)
-        return _within(event.context, ("traits", *keys)) if value is MISSING else value
+        if value is MISSING:
+            value = _within(event.context, ("traits", *keys))
+        if value is MISSING and keys:  # all traits together are those of the event
+            value = _within(event.remembered, keys)
+        return value
 
     return nested_trait
 

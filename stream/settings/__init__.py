@@ -3,10 +3,9 @@
 What each key may hold is `stream.settings.model` and, for each vendor, its own `settings.py`.
 """
 
-from stream.settings.later import not_yet
 from stream.settings.loading import load
 from stream.settings.mappings import mapping_of
-from stream.settings.model import Settings
+from stream.settings.model import Settings, topics_read
 from stream.settings.schema import json_schema
 
-__all__ = ["Settings", "json_schema", "load", "mapping_of", "not_yet"]
+__all__ = ["Settings", "json_schema", "load", "mapping_of", "topics_read"]

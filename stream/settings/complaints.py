@@ -119,7 +119,7 @@ def _nearest(word: str, known: list[str]) -> str:
 
 def _known(document: Document, steps: Steps) -> list[str]:
     model = _model(document, steps)
-    return list(model.model_fields) if model else []
+    return [field.alias or name for name, field in model.model_fields.items()] if model else []
 
 
 def _field(document: Document, steps: Steps) -> Any:

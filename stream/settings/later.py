@@ -1,4 +1,4 @@
-"""Keys of the contract that this version does not carry out yet: refused where ignoring one could harm, else said.
+"""Keys of the contract that this version does not carry out yet, and refuses rather than ignores.
 
 A line goes away with the change that makes it true.
 """
@@ -6,15 +6,7 @@ A line goes away with the change that makes it true.
 from collections.abc import Iterator
 from typing import Any
 
-from stream.settings.model import Settings
 from stream.settings.yaml_text import Document, Steps
-
-INERT = {
-    ("source", "remember_traits"): "an event has the traits it brings",
-    ("receipts",): "no receipts are written",
-    ("privacy",): "no privacy requests are read and nothing is erased",
-    ("state", "folder"): "nothing is kept there",
-}
 
 
 def refused(document: Document) -> Iterator[tuple[Steps, str]]:
@@ -30,19 +22,6 @@ def refused(document: Document) -> Iterator[tuple[Steps, str]]:
             yield ("destinations", name, "concurrency"), ": adaptive is not supported yet: write a whole number"
         if given.get("quota") is not None:
             yield ("destinations", name, "quota"), " is not supported yet: share the limit out by rate_limit"
-
-
-def not_yet(settings: Settings) -> list[str]:
-    """A line for each key that was given, asks for something and has no effect."""
-    return [f"{'.'.join(steps)} has no effect yet: {text}" for steps, text in INERT.items() if _asked(settings, steps)]
-
-
-def _asked(model: Any, steps: tuple[str, ...]) -> bool:
-    for step in steps:
-        if step not in model.model_fields_set:
-            return False
-        model = getattr(model, step)
-    return model not in (None, False)
 
 
 def _block(tree: Any, *steps: str) -> dict[str, Any]:

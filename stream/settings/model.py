@@ -99,6 +99,20 @@ def contradictions(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
         if topic in read:
             yield steps, f"must be a topic of its own, and {read[topic]} has it too"
         read[topic] = ".".join(steps)
+    for name, destination in settings.destinations.items():
+        if not destination.enabled or REGISTRY[destination.type].calls.reads == "events":
+            continue
+        if settings.privacy is None:
+            yield ("destinations", name), "answers privacy requests: it needs the `privacy` block"
+        elif settings.privacy.key is None:
+            yield ("privacy", "key"), f"is required by destinations.{name}: any long secret, such as 32 random bytes"
+
+
+def topics_read(settings: Settings, destination: DestinationSettings) -> list[str]:
+    """The topics whose records are for *destination*."""
+    if settings.privacy and REGISTRY[destination.type].calls.reads == "privacy_requests":
+        return [settings.privacy.requests]
+    return settings.source.topics
 
 
 def own_topics(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:

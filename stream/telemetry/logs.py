@@ -9,7 +9,7 @@ import structlog
 
 from schemas.masking import mask
 
-LOUD = ("aiokafka", "httpx", "httpcore", "uvicorn", "asyncio")
+LOUD = ("aiokafka", "asyncssh", "httpx", "httpcore", "uvicorn", "asyncio")
 """Libraries whose complaints we repeat only from ERROR on: what they retry is shown by our own state and metrics."""
 
 FOREIGN = {"error", "reason", "detail"}

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import structlog
 
 from schemas.dead_letters import CONNECT, OURS, DeadLetter, Headers
+from schemas.replays import REPLAY, WRITTEN_AT, ReplayId
 from stream.core.health import Bury
-from stream.core.records import Record
+from stream.core.records import Record, written_at
 from stream.kafka.producer import NotAcknowledged, Producer, TooLarge
 from stream.kafka.reader import reading
 from stream.kafka.settings import KafkaSettings
 
-REPLAY = f"{OURS}replay"  # of ours, but part of the record: which replay it came by
 OMITTED = f"{OURS}value"
 HASH = f"{OURS}value_sha256"
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between two tries
@@ -58,7 +58,8 @@ class DeadLetters:
             first_failed_at=self._wall() if first_failed_at is None else first_failed_at,
             status=bury.status,
         )
-        theirs, ours = original(record.headers), letter.headers()
+        theirs = original(record.headers)
+        ours = [*letter.headers(), (WRITTEN_AT, str(written_at(record)).encode())]
         try:
             await self._write(record.key, record.value, theirs + ours)
         except TooLarge:
@@ -83,14 +84,30 @@ class DeadLetters:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter as it lies in its topic. *headers* are the record's own, *buried_at* is seconds since the epoch."""
+    """A dead letter as it lies in its topic. *headers* are the record's own, *buried_at* is seconds since the epoch.
+
+    *written_at* is when the event was first in its topic, in milliseconds since the epoch.
+    """
 
     about: DeadLetter
     key: bytes | None
     value: bytes | None
     headers: Headers
     buried_at: float
-    value_sha256: str | None  # set where the value was too large for the topic and is only at the source
+    written_at: int
+    value_sha256: str | None = None  # set where the value was too large for the topic and is only at the source
+
+    @property
+    def origin(self) -> str:
+        """The identity of the event's first letter: its own, unless the record that was buried is a replay."""
+        replay = ReplayId.of(self.headers)
+        return self.about.identity if replay is None else replay.identity
+
+    @property
+    def origin_offset(self) -> int:
+        """Where the event itself is in its partition: what came after it is later."""
+        replay = ReplayId.of(self.headers)
+        return self.about.offset if replay is None else replay.offset
 
 
 async def letters(settings: KafkaSettings, topic: str) -> AsyncGenerator[Letter, None]:
@@ -124,5 +141,6 @@ def _letter(record: Record) -> Letter | None:
         value=record.value,
         headers=original(record.headers),
         buried_at=record.timestamp / 1000,
+        written_at=min(written_at(record), int(about.first_failed_at * 1000)),
         value_sha256=hashes[0] if hashes else None,
     )

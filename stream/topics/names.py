@@ -14,3 +14,8 @@ def state(group: str, topic: str) -> str:
 def erasures(requests: str) -> str:
     """Who was erased, beside the topic of privacy *requests*; compacted."""
     return f"{requests}.erasures"
+
+
+def replays(dead_letters: str) -> str:
+    """Which of the *dead_letters* were replayed or discarded; compacted. Also a transactional id."""
+    return f"{dead_letters}.replays"

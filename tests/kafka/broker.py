@@ -144,6 +144,11 @@ class Broker:
         assert len(found) == len(partitions), "the coordinator did not answer for every partition"
         return {p.partition: (at.offset, at.metadata) for p, at in found.items() if at.offset >= 0}
 
+    async def topics(self) -> set[str]:
+        """The names of all topics."""
+        async with self._admin() as admin:
+            return set(await admin.list_topics())
+
     async def config(self, topic: str, name: str) -> str:
         """What the broker says of one setting of *topic*."""
         async with self._admin() as admin:

@@ -1,5 +1,6 @@
 """The demo's broker does what the demo needs of it; no container is involved."""
 
+import asyncio
 import socket
 
 import pytest
@@ -9,7 +10,9 @@ from aiokafka.structs import OffsetAndMetadata
 from stream.kafka.admin import Admin
 from stream.kafka.embedded import PARTITIONS, embedded_broker
 from stream.kafka.producer import Producer
+from stream.kafka.reader import reading
 from stream.kafka.settings import KafkaSettings
+from stream.kafka.transactions import Transactions
 
 
 async def test_a_group_reads_commits_and_finds_its_metadata_again() -> None:
@@ -44,6 +47,25 @@ async def test_its_topics_are_there_from_the_start() -> None:
         async with Admin(KafkaSettings(bootstrap_servers=[bootstrap])) as admin:
             assert {"crm.events": PARTITIONS} == await admin.partitions(["crm.events"])
             assert PARTITIONS == await admin.ensure("crm.control", partitions=1, compacted=True, create=True)
+
+
+async def test_a_journal_can_be_kept_on_it() -> None:
+    """Transactions commit, so a destination whose calls must not be repeated works in the demo. It fences nobody."""
+    with embedded_broker(["journal"]) as bootstrap:
+        settings = KafkaSettings(bootstrap_servers=[bootstrap])
+        async with reading(settings, "journal", starts={0: 0}) as reader:
+            assert [] == [record async for record in reader.what_is_there()]
+        writer = Transactions(settings, transactional_id="crm.sms.crm.events.0", topic="journal", partition=0)
+        await writer.open()
+        try:
+            for _ in range(3):
+                await asyncio.gather(*(writer.write((b"call", b"intent")) for _ in range(5)))
+        finally:
+            await writer.close()
+        async with Admin(settings) as admin:
+            ends = await admin.end_offsets([("journal", 0)])
+
+    assert ends["journal", 0] >= 15
 
 
 def test_it_ends_with_its_block() -> None:

@@ -63,14 +63,6 @@ def test_a_file_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().err.startswith("crmstream: crmstream.yaml: no such file\n")
 
 
-def test_keys_without_effect_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """On stderr, and the file is fine."""
-    path = written(tmp_path, SMALLEST + "receipts: {topic: crm.receipts}\n")
-
-    assert Exit.OK == crmstream("check", "-c", str(path))
-    assert "crmstream: receipts has no effect yet: no receipts are written\n" == capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     "arguments, said",
     [

@@ -14,7 +14,7 @@ from typing import IO
 import httpx
 import pytest
 
-from stream.commands.dlq import masked_body
+from stream.commands.dlq.shown import masked_body
 from stream.commands.positions import address
 from stream.commands.produce import CONTACT, Events
 from stream.errors import Exit

@@ -9,7 +9,7 @@ import pytest
 
 from stream.cli import run
 from stream.errors import Exit
-from tests.unit.configurations import DESTINATIONS, SMALLEST, written
+from tests.unit.configurations import DESTINATIONS, KAFKA, SMALLEST, SOURCE, written
 
 URL = "https://api.attio.com/v2/objects/people/records?matching_attribute=email_addresses"
 KEYS = ["destination", "event", "line", "outcome", "reason", "notes", "method", "url", "body"]
@@ -113,6 +113,49 @@ def test_what_is_not_sent_says_why(
 def test_lines_are_numbered_as_in_the_file(preview: Previews) -> None:
     """Blank ones are passed over and counted."""
     assert [1, 4] == [shown["line"] for shown in preview(event(), "", "  ", event())]
+
+
+def test_traits_are_remembered_within_the_file(preview: Previews) -> None:
+    """Seed 003: identify, then a bare track; a track before it, or in another file, has nothing."""
+    signed_up = event("track", {}, event="Signed Up", userId="u-123")
+
+    shown = preview(signed_up, event(userId="u-123"), signed_up)
+
+    assert ["no_identity", None, None] == [line["reason"] for line in shown]
+    assert shown[1]["body"] == shown[2]["body"]
+    assert ["no_identity"] == [line["reason"] for line in preview(signed_up)]
+
+
+def test_the_two_calls_of_a_seed_give_its_request(preview: Previews) -> None:
+    """Seed 000, Event Mapping: datafly.identify("u-123", {...}), then datafly.track("Signed Up"), word for word."""
+    destination = "destinations:\n  splio: {type: splio_contacts, api_key: s3cret, default_list_id: newsletter}\n"
+    jane = {"email": "jane@example.com", "first_name": "Jane", "last_name": "Doe", "phone": "+33612345678"}
+    context = {"locale": "en-GB", "consent": {"canonical": {"marketing": True}}}
+    common = {"userId": "u-123", "timestamp": "2026-06-06T10:30:00.000Z", "context": context}
+    identify = {"type": "identify", "traits": jane | {"city": "Paris"}} | common
+    track = {"type": "track", "event": "Signed Up"} | common
+
+    _, shown = preview(json.dumps(identify), json.dumps(track), config=KAFKA + SOURCE + destination)
+
+    assert {
+        "email": "jane@example.com",
+        "firstname": "Jane",
+        "lastname": "Doe",
+        "cellphone": "+33612345678",
+        "language": "en",
+        "creation_date": "2026-06-06T10:30:00Z",
+        "lists": [{"id": "newsletter"}],
+        "custom_fields": [{"id": "city", "value": "Paris"}],
+    } == shown["body"]
+
+
+def test_remembering_can_be_switched_off(preview: Previews) -> None:
+    """An event then has the traits it brings."""
+    config = SMALLEST.replace("source:\n", "source:\n  remember_traits: false\n")
+
+    shown = preview(event(userId="u-123"), event("track", {}, event="Signed Up", userId="u-123"), config=config)
+
+    assert [None, "no_identity"] == [line["reason"] for line in shown]
 
 
 def test_each_enabled_destination_has_a_line(preview: Previews) -> None:

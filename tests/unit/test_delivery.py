@@ -34,6 +34,7 @@ from stream.destinations.base import Calls, Check
 from stream.http import CertificateRefused, NotSent, Request, Unanswered
 from stream.http.responses import Answer
 from stream.http.tokens import TokenRefused
+from stream.once import Intents
 from stream.telemetry.metrics import Meters
 from tests.simulation.clock import run
 from tests.unit.partition import Partition
@@ -126,6 +127,7 @@ class Desk:
         coalesce: bool = False,
         rate: float | None = None,
         gate: Callable[[Message], str | None] | None = None,
+        journal: Intents | None = None,
         **scheduler: Any,
     ) -> None:
         self.loop = asyncio.get_running_loop()
@@ -148,6 +150,7 @@ class Desk:
             meters=Meters("fake"),
             concurrency=concurrency,
             gate=gate,
+            journal=journal,
             wall=self.loop.time,
         )
         for key in keys:
@@ -370,9 +373,10 @@ def test_a_token_that_is_not_to_be_had_now_is_an_outage_not_a_refusal(status: in
     assert State.SUSPENDED == desk.state
 
 
-def test_a_throttled_request_for_a_token_throttles() -> None:
+@pytest.mark.parametrize("header", ["retry-after", "ratelimit-reset"])
+def test_a_throttled_request_for_a_token_throttles(header: str) -> None:
     """For as long as the vendor says."""
-    vendor = Vendor(first(refused_token(429, **{"retry-after": "30"})))
+    vendor = Vendor(first(refused_token(429, **{header: "30"})))
 
     delivered(vendor, "ada")
 
@@ -752,6 +756,20 @@ def test_a_merged_message_that_is_held_back_by_the_gate_is_filtered_whole() -> N
     desk = delivered(Vendor(lambda _: DELIVERED), "ada", "ada", coalesce=True, gate=lambda _: "expired")
 
     assert {"filtered": 2} == desk.totals
+
+
+def test_a_merged_message_of_which_a_part_is_held_back_by_the_gate_is_taken_apart() -> None:
+    """The other parts go out, without what that one said."""
+    vendor = Vendor(lambda _: DELIVERED)
+    desk = delivered(
+        vendor,
+        *("ada",) * 3,
+        coalesce=True,
+        gate=lambda message: "erased" if 1 in {part.record.offset for part in message.parts or (message,)} else None,
+    )
+
+    assert [[0], [2]] == vendor.offsets()
+    assert {"delivered": 2, "filtered": 1} == desk.totals
 
 
 def parts(batch: Batch) -> list[Message]:

@@ -13,9 +13,9 @@ LAYERS = [
     {"stream.kafka", "stream.http", "stream.telemetry"},
     {"stream.topics"},
     {"stream.destinations"},
-    {"stream.messages", "stream.delivery", "stream.pipeline", "stream.runs"},
-    {"stream.settings", "stream.app", "stream.workers"},
-    {"stream.cli", "stream.commands", "stream.demo", "stream.samples", "stream.runtime", "stream.__main__"},
+    {"stream.messages", "stream.once", "stream.delivery", "stream.pipeline", "stream.uploads", "stream.runs"},
+    {"stream.settings", "stream.remembering", "stream.run_wiring", "stream.app", "stream.workers"},
+    {"stream.cli", "stream.commands", "stream.demo", "stream.runtime", "stream.__main__"},
 ]
 """A part imports from its own row and the rows above it."""
 
@@ -24,6 +24,7 @@ RIM = {
     "confluent_kafka": "stream.kafka",
     "httpx": "stream.http",
     "pyreqwest": "stream.http",
+    "asyncssh": "stream.destinations",
 }
 MODULES = sorted(path for folder in ("stream", "schemas") for path in (ROOT / folder).rglob("*.py"))
 

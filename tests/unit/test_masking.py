@@ -20,6 +20,10 @@ from schemas.masking import LIMIT, mask
         ("token eyJhbGciOi.eyJzdWIi.c2ln refused", "token [token] refused"),
         ("api_key=sk1234567890 is revoked", "api_[token] is revoked"),
         ("key 0123456789abcdef0123456789abcdef", "key [token]"),
+        ("universe=acme&key=hushhush&message=6tJglf8zd", "universe=acme&[token]&message=6tJglf8zd"),
+        ("bad key=hushhush&rcpts=%5B%7B%22cellphone%22%3A%22%2B33612345678%22%7D%5D", "bad [token]&[recipients]"),
+        ('invalid JSON in rcpts: [{"cellphone": "+33612345678", "name": "Jane"}]', "invalid JSON in [recipients]"),
+        ("%2B33612345678 is not a number", "%2B[digits] is not a number"),
     ],
 )
 def test_personal_data_and_tokens_are_masked(text: str, masked: str) -> None:

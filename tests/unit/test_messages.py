@@ -5,12 +5,15 @@ from collections.abc import AsyncIterator, Sequence
 import orjson
 import pytest
 
+from schemas.replays import ADDRESSEE, REPLAY
 from stream.core.outcomes import Filtered, Outcome, Rejected
 from stream.core.records import Batch, Fields, Message
 from stream.destinations.base import Calls, Check
 from stream.http import Request
 from stream.mapping import compile_mapping, read_preset
-from stream.messages import ADDRESSEE, Made, Messages
+from stream.messages import Made, Messages
+from stream.topics.traits import Traits
+from stream.topics.users import InMemory
 from tests.unit.partition import LogRecord, Partition
 
 NOW = 1_780_000_000.0
@@ -54,15 +57,26 @@ class Faulty(Vendor):
         raise KeyError(fields["email"])
 
 
-def made(value: bytes | None, *headers: tuple[str, bytes], destination: Calls | None = None) -> Made:
+def made(
+    value: bytes | None,
+    *headers: tuple[str, bytes],
+    destination: Calls | None = None,
+    traits: Traits | None = None,
+    at: int = 0,
+) -> Made:
     messages = Messages(
         "crm",
         mapping=compile_mapping(PRESET),
         destination=destination or Vendor(),
         dialect="datafly",
         wall=lambda: NOW,
+        traits=traits,
     )
-    return messages(LogRecord(value=value, headers=headers), Partition().tracker)
+    return messages(LogRecord(at, value, headers), Partition().tracker)
+
+
+def user(name: str, **traits: object) -> bytes:
+    return orjson.dumps({"type": "track", "event": "Signed Up", "userId": name, "traits": traits})
 
 
 def signed_up(**traits: object) -> bytes:
@@ -121,6 +135,21 @@ def test_a_replay_for_another_destination_is_filtered() -> None:
 def test_a_replay_for_this_destination_is_an_event_like_any_other(headers: list[tuple[str, bytes]]) -> None:
     """As is one with headers of somebody else's."""
     assert isinstance(made(signed_up(email="ada@example.com"), *headers), Message)
+
+
+def test_a_replay_is_filled_but_never_remembered() -> None:
+    """What it says may be older than what was heard since."""
+    traits = Traits(InMemory(), {"email"}, destination="crm")
+    traits.take_on([("events", 0)])
+    heard = [
+        made(user("u-1", email="ada@example.com"), traits=traits, at=0),
+        made(user("u-1", email="old@example.com"), (REPLAY, b"crm/events/0/0#1"), traits=traits, at=1),
+        made(user("u-1"), (REPLAY, b"crm/events/0/0#2"), traits=traits, at=2),
+    ]
+
+    assert ["ada@example.com", "old@example.com", "ada@example.com"] == [
+        message.key for message in heard if isinstance(message, Message)
+    ]
 
 
 def test_a_message_does_not_show_the_person() -> None:

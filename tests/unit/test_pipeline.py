@@ -1,7 +1,7 @@
 """The pipeline between a source and a delivery: what it lets in, and how it gives partitions up. In virtual time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from random import Random
 from typing import Any
 
@@ -156,6 +156,26 @@ class Diary:
         self.heard.append((word, [*self.topic.committed]))
 
 
+class Notes:
+    """Receipts, as positions, beside what was committed by then. Writing them hangs."""
+
+    def __init__(self, topic: Topic) -> None:
+        self.topic = topic
+        self.positions: list[int] = []
+        self.committed: list[int] = []
+        self.finished = 0
+
+    def note(self, marks: Iterable[Mark]) -> None:
+        self.positions += [mark.position for mark in marks]
+        self.committed.append(self.topic.committed[-1])
+
+    async def write_regularly(self) -> None:
+        await asyncio.Event().wait()
+
+    async def finish(self) -> None:
+        self.finished += 1
+
+
 class Line:
     """A pipeline with both ends."""
 
@@ -164,6 +184,7 @@ class Line:
         self.vendor = Vendor()
         self.letters = Letters()
         self.diary = Diary(self.topic)
+        self.notes = Notes(self.topic)
         loop = asyncio.get_running_loop()
         self.lease = Lease(session_timeout=10.0, drain=20.0)
         limits = RateLimits({"": None})
@@ -195,6 +216,7 @@ class Line:
             drain=20.0,
             wall=loop.time,
             companions=[self.diary],
+            receipts=self.notes,
         )
 
 
@@ -236,6 +258,28 @@ def test_every_record_comes_to_its_end() -> None:
         assert [(2, "undecodable")] == line.letters.written
         assert {"not_this_event": 1} == line.delivery.filtered
         assert 4 == line.topic.committed[-1]
+
+    run(work())
+
+
+def test_receipts_are_of_what_the_broker_has() -> None:
+    """None of a commit that it refused, the last one before the end; nothing waits for them."""
+
+    async def work() -> None:
+        line = Line(*records(3))
+        line.vendor.open.set()
+
+        async def refuse() -> None:
+            await asyncio.sleep(0.3)
+            line.topic.refuses = True
+            await asyncio.sleep(3.0)
+            assert 3 == line.topic.tracker.position
+            assert 3 not in line.notes.positions
+            line.topic.refuses = False
+
+        await during(refuse(), line)
+        assert line.topic.committed == line.notes.positions == line.notes.committed
+        assert (3, 1) == (line.notes.positions[-1], line.notes.finished)
 
     run(work())
 

@@ -13,15 +13,24 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_its_configuration_loads(tmp_path: Path) -> None:
-    """The block under "Use it" is a whole file."""
-    [block] = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+BLOCKS = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+REST = "kafka: {bootstrap_servers: localhost:9092}\nsource: {topics: [crm.events]}\ndestinations:\n"
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_its_configuration_loads(tmp_path: Path, block: str) -> None:
+    """A block is a whole file, or what it says it is of one."""
     file = tmp_path / "crmstream.yaml"
-    file.write_text(block)
+    file.write_text(REST + block if block.startswith("# in destinations:") else block)
 
-    settings = load(file, {"ATTIO_API_KEY": "a-key"})
+    settings = load(file, {"ATTIO_API_KEY": "a-key", "SPLIO_SMS_KEY": "another-key"})
 
-    assert {"attio"} == settings.destinations.keys()
+    assert len(settings.destinations) == 1
+
+
+def test_it_shows_configurations() -> None:
+    """At least a whole one and a part."""
+    assert len(BLOCKS) >= 2
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"`crmstream (\w+)", README))))

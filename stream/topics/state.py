@@ -1,0 +1,271 @@
+"""What a destination remembers between events, by key: in memory, in SQLite files, and in a compacted topic.
+
+A changelog topic for each source topic, partition by partition: whoever takes a partition over reads it there. What
+is remembered and why is the affair of those who put it in: see `traits`.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from time import time
+
+import structlog
+
+from stream.core.offsets import OffsetTracker
+from stream.core.records import Record
+from stream.errors import UserError
+from stream.kafka.admin import Admin
+from stream.kafka.producer import NotAcknowledged, Producer, TooLarge
+from stream.kafka.reader import reading
+from stream.kafka.settings import KafkaSettings
+from stream.kafka.source import CommitFailed, Partition
+from stream.topics import names
+from stream.topics.state_file import Entry, StateFile
+
+OFFSET, TAG = "crmstream.offset", "crmstream.tag"  # headers of the changelog's records
+LARGEST = 512 * 1024  # bytes of a value: less than any broker takes
+AT_ONCE = 2000  # changes that are written, or read back, in one go
+
+log = structlog.get_logger()
+
+
+async def ensure_changelogs(admin: Admin, group: str, topics: Sequence[str], *, create: bool) -> None:
+    """Create the changelogs of a *group* where they are missing. Raises UserError where one lacks partitions."""
+    for topic, partitions in (await admin.partitions(topics)).items():
+        changelog = names.state(group, topic)
+        if await admin.ensure(changelog, partitions=partitions, compacted=True, create=create) < partitions:
+            raise UserError(
+                f"topic {changelog} has fewer partitions than {topic}",
+                f"add partitions to it until it has {partitions}; nothing in it needs to move",
+            )
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """One partition's share. A change waits, then is on its way to the changelog, then is in the file."""
+
+    place: Partition
+    file: StateFile
+    newest: int = -1  # the highest offset of a record that was heard
+    waiting: dict[bytes, Entry | None] = field(default_factory=dict)
+    under_way: dict[bytes, Entry | None] = field(default_factory=dict)
+
+    def get(self, key: bytes) -> Entry | None:
+        """What is remembered under *key*, written or not."""
+        for changes in (self.waiting, self.under_way):
+            if key in changes:
+                return changes[key]
+        return self.file.get(key)
+
+
+class State:
+    """One destination's state on this member: a companion of its pipeline.
+
+    Of partitions that are not assigned nothing is remembered, and putting something in does nothing.
+    """
+
+    def __init__(self, settings: KafkaSettings, *, admin: Admin, producer: Producer, folder: Path, group: str) -> None:
+        self._settings = settings
+        self._admin = admin
+        self._producer = producer
+        self._folder = folder
+        self._group = group
+        self._parts: dict[Partition, Part] = {}
+        self._flushing = asyncio.Lock()
+
+    # What is remembered
+
+    def get(self, place: Partition, key: bytes) -> bytes | None:
+        """The value under *key*."""
+        part = self._parts.get(place)
+        entry = part and part.get(key)
+        return entry.value if entry else None
+
+    def put(self, place: Partition, key: bytes, value: bytes | None, offset: int, *, tag: bytes | None = None) -> bool:
+        """Remember *value*, which the source's record at *offset* says; None forgets it.
+
+        False, and nothing is changed, where a record at this offset or a later one has been heard already. Raises
+        ValueError for a value that is too large.
+        """
+        if value is not None and len(value) > LARGEST:
+            raise ValueError(f"{len(value)} bytes are too many for an entry: at most {LARGEST}")
+        part = self._parts.get(place)
+        if part is None:
+            return False
+        if offset > part.newest:
+            part.newest = offset
+        elif (known := part.get(key)) is not None and known.offset >= offset:
+            return False
+        part.waiting[key] = None if value is None else Entry(value, offset, tag)
+        return True
+
+    def amend(self, place: Partition, key: bytes, value: bytes, *, tag: bytes | None = None) -> None:
+        """Replace the value under *key*, if there is one, as if the record that wrote it had said this.
+
+        A *tag* replaces the one it has.
+        """
+        part = self._parts.get(place)
+        entry = part and part.get(key)
+        if part and entry:
+            part.waiting[key] = Entry(value, entry.offset, tag or entry.tag)
+
+    def drop(self, place: Partition, key: bytes) -> None:
+        """Forget what is under *key*, whichever record said it."""
+        if (part := self._parts.get(place)) is not None:
+            part.waiting[key] = None
+
+    def tagged(self, tag: bytes) -> list[tuple[Partition, bytes]]:
+        """Where there are entries with this tag."""
+        found = []
+        for place, part in self._parts.items():
+            changed = part.under_way | part.waiting
+            keys = {key for key, entry in changed.items() if entry is not None and entry.tag == tag}
+            keys.update(key for key in part.file.tagged(tag) if key not in changed)
+            found += [(place, key) for key in sorted(keys)]
+        return found
+
+    def untagged(self, place: Partition, prefix: bytes) -> list[bytes]:
+        """The keys that begin with *prefix* and have no tag, as the last `flush` left them."""
+        return self._parts[place].file.untagged(prefix)
+
+    def items(self, place: Partition, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Each key that begins with *prefix*, and its value, as the last `flush` left them."""
+        return ((key, entry.value) for key, entry in self._parts[place].file.items(prefix))
+
+    def count(self, place: Partition, prefix: bytes) -> int:
+        """How many keys begin with *prefix*, as the last `flush` left them."""
+        return self._parts[place].file.count(prefix)
+
+    def oldest(self, place: Partition, prefix: bytes, most: int) -> list[bytes]:
+        """So many keys that begin with *prefix*, those first that were not written for longest."""
+        part = self._parts[place]
+        return [key for key in part.file.oldest(prefix, most) if key not in part.waiting and key not in part.under_way]
+
+    # With the pipeline
+
+    async def assigned(self, trackers: Sequence[OffsetTracker]) -> None:
+        """Take these partitions on: open their files, and read from the changelog what these do not know."""
+        self._close()
+        for tracker in trackers:
+            place = tracker.topic, tracker.partition
+            self._parts[place] = Part(place, self._file(place))
+        for topic, places in groupby(sorted(self._parts), lambda place: place[0]):
+            await self._restore(topic, [self._parts[place] for place in places])
+        for place, end in (await self._admin.end_offsets(self._parts)).items() if self._parts else ():
+            part = self._parts[place]
+            if part.file.date_back(end):
+                log.warning("source_topic_was_made_anew", topic=place[0], partition=place[1])
+            part.newest = part.file.newest()
+
+    async def flush(self) -> None:
+        """Return when what was put in up to now is in the changelog. Raises CommitFailed."""
+        async with self._flushing:
+            changed = [part for part in self._parts.values() if part.waiting]
+            results = await asyncio.gather(*map(self._write, changed), return_exceptions=True)
+        if failures := [result for result in results if result is not None]:
+            raise failures[0]
+
+    async def revoked(self) -> None:
+        """Give the partitions up. What is not in the changelog by now is of records that will be read again."""
+        self._close()
+
+    def _close(self) -> None:
+        for part in self._parts.values():
+            part.file.close()
+        self._parts = {}
+
+    def _file(self, place: Partition) -> StateFile:
+        topic, partition = place
+        path = self._folder / self._group / f"{topic}-{partition}.sqlite"
+        return StateFile(path, whose=f"{names.state(self._group, topic)}/{partition}")
+
+    # The changelog
+
+    async def _write(self, part: Part) -> None:
+        """Changes reach the file after the changelog has them: a file never knows more than the next owner can."""
+        part.under_way, part.waiting = part.waiting, {}
+        left = part.under_way
+        try:
+            changes = list(part.under_way.items())
+            for start in range(0, len(changes), AT_ONCE):
+                await self._write_some(part, changes[start : start + AT_ONCE])
+            left = {}
+        except (NotAcknowledged, TooLarge, sqlite3.Error) as error:
+            raise CommitFailed(f"what is to be remembered cannot be written: {error}") from error
+        finally:
+            part.waiting = left | part.waiting
+            part.under_way = {}
+
+    async def _write_some(self, part: Part, changes: Sequence[tuple[bytes, Entry | None]]) -> None:
+        topic, partition = part.place
+        stamp = int(time() * 1000)
+        records = [(key, entry.value if entry else None, _headers(entry), stamp) for key, entry in changes]
+        offsets = await self._producer.write(names.state(self._group, topic), partition, records)
+        position = part.file.position
+        for offset in offsets:  # one left out is of somebody else: it will have to be read
+            if offset == position:
+                position += 1
+        if self._parts.get(part.place) is part:
+            part.file.apply(
+                changes, position=position, stamp=stamp if position > part.file.position else part.file.stamp
+            )
+
+    async def _restore(self, topic: str, parts: Sequence[Part]) -> None:
+        """Bring the files to the changelog's end."""
+        by_number = {part.place[1]: part for part in parts}
+        anew = await self._read(topic, by_number)
+        for number in anew:
+            by_number[number].file.clear()
+        await self._read(topic, {number: by_number[number] for number in anew})
+        log.info("state_restored", topic=topic, partitions=len(parts), from_the_start=len(anew))
+
+    async def _read(self, topic: str, parts: Mapping[int, Part]) -> list[int]:
+        """Read on from each file's position; gives those whose file is of another changelog than this."""
+        if not parts:
+            return []
+        starts = {number: max(0, part.file.position - 1) for number, part in parts.items()}
+        unproved = {number for number, part in parts.items() if part.file.position}
+        read: dict[int, list[Record]] = {number: [] for number in parts}
+        foreign: set[int] = set()
+        async with reading(self._settings, names.state(self._group, topic), starts=starts) as reader:
+            async for record in reader.what_is_there():
+                number, file = record.partition, parts[record.partition].file
+                if number in foreign:
+                    continue
+                if number in unproved:
+                    unproved.discard(number)
+                    if (record.offset, record.timestamp) != (file.position - 1, file.stamp):
+                        foreign.add(number)
+                    continue
+                read[number].append(record)
+                if len(read[number]) == AT_ONCE:
+                    _apply(file, read[number])
+        for number, records in read.items():
+            _apply(parts[number].file, records)
+        return sorted(foreign | unproved)
+
+
+def _apply(file: StateFile, records: list[Record]) -> None:
+    """Write the changelog's records to the file, and forget them."""
+    if records:
+        changes = [(record.key or b"", _entry(record)) for record in records]
+        file.apply(changes, position=records[-1].offset + 1, stamp=records[-1].timestamp)
+        records.clear()
+
+
+def _headers(entry: Entry | None) -> list[tuple[str, bytes]]:
+    if entry is None:
+        return []
+    headers = [(OFFSET, b"%d" % entry.offset)]
+    return headers if entry.tag is None else [*headers, (TAG, entry.tag)]
+
+
+def _entry(record: Record) -> Entry | None:
+    """What a record of the changelog says; None: the key is forgotten. One that is not ours says nothing."""
+    headers = dict(record.headers)
+    if record.value is None or not headers.get(OFFSET, b"").lstrip(b"-").isdigit():
+        return None
+    return Entry(record.value, int(headers[OFFSET]), headers.get(TAG))

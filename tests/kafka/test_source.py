@@ -1,0 +1,75 @@
+"""The group's member on a real broker: what `tests/e2e` cannot show from outside."""
+
+import asyncio
+from collections.abc import Sequence
+
+from stream.core.offsets import Mark, OffsetTracker
+from stream.kafka.admin import Admin
+from stream.kafka.settings import KafkaSettings
+from stream.kafka.source import Source
+from tests.conftest import NewTopic
+from tests.kafka.broker import Broker
+
+SESSION = 6.0  # seconds
+
+
+class Owner:
+    """Takes its time over each assignment."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        self.assigned = self.revoked = 0
+        self.trackers: Sequence[OffsetTracker] = ()
+
+    async def assign(self, trackers: Sequence[OffsetTracker]) -> None:
+        self.assigned += 1
+        self.trackers = trackers
+        await asyncio.sleep(self.seconds)
+
+    async def revoke(self) -> None:
+        self.revoked += 1
+
+
+async def read(source: Source, count: int) -> list[bytes | None]:
+    """So many values, in the order in which they come."""
+    found: list[bytes | None] = []
+    async with asyncio.timeout(60):
+        while len(found) < count:
+            for _, records in await source.poll(100, timeout=0.2):
+                found += [record.value for record in records]
+    return found
+
+
+async def test_an_assignment_that_takes_longer_than_the_session_keeps_it(broker: Broker, topic: NewTopic) -> None:
+    """Reading a long journal must not cost the partitions it is read for."""
+    name = await topic()
+    await broker.produce(name, [b"1", b"2"])
+    settings = KafkaSettings(bootstrap_servers=[broker.bootstrap], session_timeout=SESSION)
+    owner = Owner(SESSION + 2)
+    async with Admin(settings) as admin:
+        source = Source(settings, admin=admin, topics=[name], group=f"{name}.slow", start="earliest", window=100)
+        await source.open(owner)
+        try:
+            assert [b"1", b"2"] == await read(source, 2)
+            await source.commit([Mark.of(tracker) for tracker in owner.trackers])
+            assert (1, 1) == (owner.assigned, owner.revoked)
+        finally:
+            await source.close()
+
+
+async def test_who_asks_for_its_partitions_anew_gets_them(broker: Broker, topic: NewTopic) -> None:
+    """They are revoked and assigned again, and what was not committed is read again."""
+    name = await topic()
+    await broker.produce(name, [b"1", b"2"])
+    settings = KafkaSettings(bootstrap_servers=[broker.bootstrap], session_timeout=SESSION)
+    owner = Owner()
+    async with Admin(settings) as admin:
+        source = Source(settings, admin=admin, topics=[name], group=f"{name}.again", start="earliest", window=100)
+        await source.open(owner)
+        try:
+            assert [b"1", b"2"] == await read(source, 2)
+            source.rejoin()
+            assert [b"1", b"2"] == await read(source, 2)
+            assert (2, 2) == (owner.assigned, owner.revoked)
+        finally:
+            await source.close()
