@@ -1,0 +1,1 @@
+"""Splio contacts over SFTP (destinations 4)."""
