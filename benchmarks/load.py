@@ -50,7 +50,7 @@ def event(number: int, contact: int, chance: random.Random) -> bytes:
                 "email": f"Contact.{contact:05}@example.com ",
                 "first_name": first,
                 "last_name": last,
-                "phone": f"+1555867{contact:04}",
+                "phone": f"+1{5558670000 + contact}",
                 "job_title": str(number),
                 "plan": "team" if contact % 3 else "free",
             },

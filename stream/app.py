@@ -12,25 +12,34 @@ from schemas.control import Command
 from stream.core.health import Health
 from stream.core.lease import Lease
 from stream.core.limits import BurialLimit, RateLimits
+from stream.core.offsets import OffsetTracker
+from stream.core.ranges import RangeTracker
 from stream.core.records import Message
 from stream.core.retry import Backoff
 from stream.core.scheduler import Scheduler
 from stream.delivery import Delivery
 from stream.destinations import REGISTRY
-from stream.destinations.base import Calls, DestinationSettings, secrets
+from stream.destinations.base import Calls, Destination, DestinationSettings, Runs, secrets
+from stream.destinations.privacy import PrivacyCalls
 from stream.errors import Exit, UserError
 from stream.http.client import Client
 from stream.http.settings import HttpSettings, open_transport
 from stream.kafka.admin import Admin
 from stream.kafka.producer import Producer
 from stream.kafka.source import Source
-from stream.messages import Messages
+from stream.messages import Make, Messages
 from stream.pipeline import Pipeline
-from stream.settings import Settings, mapping_of
+from stream.remembering import Memory, erasures_of, memory_of
+from stream.run_wiring import RunParts, run_pipeline
+from stream.settings import Settings, mapping_of, topics_read
 from stream.telemetry.metrics import Meters
 from stream.telemetry.state import DestinationState
-from stream.topics import control
+from stream.topics import control, names
 from stream.topics.dead_letters import DeadLetters
+from stream.topics.erasures import Erasures
+from stream.topics.journal import Journal, ensure
+from stream.topics.privacy import Desk, Requests
+from stream.topics.receipts import Receipts
 
 log = structlog.get_logger()
 
@@ -42,7 +51,7 @@ async def open_destination(
     *,
     limits: RateLimits | None = None,
     observe: Callable[[str, float], None] = lambda _status, _seconds: None,
-) -> AsyncIterator[Calls]:
+) -> AsyncIterator[Destination]:
     """A destination with its connections, closed at the end."""
     calls = REGISTRY[settings.type].calls
     clock = asyncio.get_running_loop().time
@@ -87,6 +96,7 @@ class App:
         self._destinations = chosen(settings, only)
         self._accept_loss = accept_loss
         self._stopped = False
+        self._erasures: Erasures | None = None
         self.pipelines: dict[str, Pipeline] = {}
         self.address: str | None = None  # of the server
 
@@ -100,17 +110,23 @@ class App:
 
                 self.address = await stack.enter_async_context(serve(self._settings.server, self.snapshots))
             producer = await stack.enter_async_context(Producer(self._settings.kafka))
+            self._erasures = erasures_of(self._settings, producer)
             for name, destination in self._destinations.items():
                 self.pipelines[name] = await self._pipeline(stack, admin, producer, name, destination)
             async with asyncio.TaskGroup() as tasks:
-                heard = asyncio.Event()
-                commands = tasks.create_task(self._obey(heard), name="control")
+                heard, read = asyncio.Event(), asyncio.Event()
+                following = [tasks.create_task(self._obey(heard), name="control")]
+                if self._erasures is not None:
+                    follow = self._erasures.follow(self._settings.kafka, read)
+                    following.append(tasks.create_task(follow, name="erasures"))
+                    await read.wait()  # no event of an erased person must pass
                 await heard.wait()  # a destination that was paused before must not start by sending
                 running = [tasks.create_task(p.run(drain=drain), name=n) for n, p in self.pipelines.items()]
                 if self._stopped:
                     self.stop()
                 await asyncio.wait(running)
-                commands.cancel()
+                for task in following:
+                    task.cancel()
 
     def stop(self) -> None:
         """End `run` cleanly: finish what is in flight, commit, leave the groups."""
@@ -125,10 +141,17 @@ class App:
     async def _topics(self, admin: Admin) -> None:
         """The source's topics must be there; ours are made where they are missing."""
         settings = self._settings
-        await admin.partitions(settings.source.topics)
+        read = {topic for each in self._destinations.values() for topic in topics_read(settings, each)}
+        counts = await admin.partitions(sorted(read))
         create = settings.kafka.create_topics
+        if privacy := settings.privacy:
+            await admin.ensure(names.erasures(privacy.requests), partitions=1, compacted=True, create=create)
+            if partitions := counts.get(privacy.requests):
+                await admin.ensure(privacy.results, partitions=partitions, compacted=False, create=create)
         await admin.ensure(settings.dead_letters.topic, partitions=1, compacted=False, create=create)
         await admin.ensure(settings.control.topic, partitions=1, compacted=True, create=create)
+        if settings.receipts:
+            await admin.ensure(settings.receipts.topic, partitions=1, compacted=False, create=create)
 
     async def _pipeline(
         self, stack: AsyncExitStack, admin: Admin, producer: Producer, name: str, destination: DestinationSettings
@@ -141,6 +164,26 @@ class App:
             open_destination(destination, settings.http, limits=limits, observe=meters.request)
         )
         burials = DeadLetters(producer, topic=settings.dead_letters.topic, destination=name, wall=time.time)
+        source = Source(
+            settings.kafka,
+            admin=admin,
+            topics=topics_read(settings, destination),
+            group=f"{settings.source.group}.{name}",
+            start=settings.source.start,
+            window=settings.source.window,
+            accept_loss=self._accept_loss,
+            tracker=RangeTracker if isinstance(calls, Runs) else OffsetTracker,
+        )
+        make, memory = await self._make(admin, producer, name, destination, calls)
+        judge = gate(destination.max_age, calls, memory.erasures)
+        receipts = self._receipts(producer, name)
+        if isinstance(calls, Runs):
+            parts = RunParts(source, make, memory, burials, limits, judge, receipts)
+            return run_pipeline(name, settings, calls, parts)
+        assert isinstance(calls, Calls)  # noqa: S101 - there is no third kind
+        journal = (
+            None if calls.repeatable else await self._journal(admin, f"{settings.source.group}.{name}", calls, source)
+        )
         retry, stop_above = destination.retry, settings.dead_letters.stop_above
         delivery = Delivery(
             calls,
@@ -163,38 +206,76 @@ class App:
             burials=burials,
             meters=meters,
             concurrency=destination.concurrency,
-            gate=gate(destination.max_age, calls),
+            gate=judge,
+            journal=journal,
             wall=time.time,
         )
         return Pipeline(
             name,
-            source=Source(
-                settings.kafka,
-                admin=admin,
-                topics=settings.source.topics,
-                group=f"{settings.source.group}.{name}",
-                start=settings.source.start,
-                window=settings.source.window,
-                accept_loss=self._accept_loss,
-            ),
-            make=Messages(
-                name,
-                mapping=mapping_of(name, destination),
-                destination=calls,
-                dialect=settings.source.dialect,
-                wall=time.time,
-            ),
+            source=source,
+            make=make,
             delivery=delivery,
             burials=burials,
             lease=lease,
             limits=limits,
             meters=meters,
-            buffer=settings.source.buffer,
+            buffer=min(settings.source.buffer, calls.at_once or settings.source.buffer),
             buffer_bytes=settings.source.buffer_bytes,
             commit_every=settings.source.commit_every,
             drain=settings.source.drain,
             wall=time.time,
+            companions=(*memory.companions, *(() if journal is None else (journal,))),
+            receipts=receipts,
         )
+
+    async def _make(
+        self, admin: Admin, producer: Producer, name: str, destination: DestinationSettings, calls: Destination
+    ) -> tuple[Make, Memory]:
+        """What makes messages of the records, and what it remembers.
+
+        A destination that answers requests is given its desk.
+        """
+        settings, privacy = self._settings, self._settings.privacy
+        if isinstance(calls, PrivacyCalls) and privacy and privacy.key:
+            key = privacy.key.get_secret_value().encode()
+            calls.name = name
+            known = self._erasures.known if self._erasures else None
+            topic = names.erasures(privacy.requests)
+            calls.desk = Desk(producer, results=privacy.results, erasures=topic, key=key, known=known)
+            return Requests(name, key=calls.key, encode=calls.encode), Memory()
+        mapping = mapping_of(name, destination)
+        memory = await memory_of(
+            name,
+            settings,
+            mapping,
+            admin=admin,
+            producer=producer,
+            erasures=self._erasures,
+            stateful=isinstance(calls, Runs),
+        )
+        messages = Messages(
+            name,
+            mapping=mapping,
+            destination=calls,
+            dialect=settings.source.dialect,
+            wall=time.time,
+            traits=memory.traits,
+            erasures=memory.erasures,
+        )
+        return messages, memory
+
+    def _receipts(self, producer: Producer, name: str) -> Receipts | None:
+        """Where a destination's receipts go, if any are wanted."""
+        wanted, group = self._settings.receipts, f"{self._settings.source.group}.{name}"
+        if wanted is None:
+            return None
+        return Receipts(producer, topic=wanted.topic, group=group, destination=name, wall=time.time)
+
+    async def _journal(self, admin: Admin, group: str, calls: Calls, source: Source) -> Journal:
+        """What a destination needs whose calls must not be repeated."""
+        settings = self._settings
+        await ensure(admin, group=group, topics=settings.source.topics, create=settings.kafka.create_topics)
+        return Journal(settings.kafka, group=group, rule=calls.intent, lost=source.rejoin, wall=time.time)
 
     async def _obey(self, heard: asyncio.Event) -> None:
         """Carry out operators' commands: those that held at the start, which sets *heard*, then each as it comes."""
@@ -232,16 +313,22 @@ def merger(calls: Calls) -> Callable[[Sequence[Message]], Message]:
     return merge
 
 
-def gate(max_age: float | None, calls: Calls) -> Callable[[Message], str | None] | None:
+def gate(
+    max_age: float | None, calls: Destination, erasures: Erasures | None = None
+) -> Callable[[Message], str | None] | None:
     """Judges each message immediately before each call; None where there is nothing to judge."""
-    asks = type(calls).gate is not Calls.gate
-    if max_age is None and not asks:
+    asks = type(calls).gate is not Destination.gate
+    if max_age is None and not asks and erasures is None:
         return None
 
     def judge(message: Message) -> str | None:
         now = time.time()
         if max_age is not None and now - message.event_time > max_age:
             return "expired"
+        if erasures is not None and any(
+            erasures.erased(part.persons, part.happened_at) for part in message.parts or (message,)
+        ):
+            return "erased"
         return calls.gate(message, now) if asks else None
 
     return judge

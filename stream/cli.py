@@ -15,12 +15,14 @@ from stream.commands.dlq import dlq
 from stream.commands.init import init
 from stream.commands.pause import pause, resume
 from stream.commands.preview import preview
+from stream.commands.privacy import privacy
 from stream.commands.produce import produce
 from stream.commands.run import run as run_command
 from stream.commands.sandbox import sandbox
 from stream.commands.schema import schema
 from stream.commands.status import status
 from stream.commands.transforms import transforms
+from stream.commands.verify import verify
 from stream.commands.version import version
 from stream.errors import Exit, UserError
 
@@ -32,10 +34,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-delivering = (demo, init, check, preview, run_command, produce, status, pause, resume)
+delivering = (demo, init, check, preview, run_command, produce, status, verify, pause, resume)
 for command in (*delivering, sandbox, schema, transforms, version):
     app.command()(command)
 app.add_typer(dlq, name="dlq")
+app.add_typer(privacy, name="privacy")
 
 
 @app.callback()

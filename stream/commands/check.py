@@ -24,16 +24,16 @@ def check(
 ) -> int:
     """Read the file and say what is wrong in it. Without network, unless told to connect."""
     from stream.destinations.base import Check
-    from stream.settings import load, not_yet
+    from stream.settings import load
 
     settings = load(config)
-    for line in not_yet(settings):
-        warn(line)
     if connect:
         return _connect(settings, as_json=as_json)
     for name, destination in settings.destinations.items():
-        text = f"{destination.type} at {destination.base_url}" if destination.enabled else "not enabled"
+        text = f"{destination.type} at {destination.address}" if destination.enabled else "not enabled"
         _show(name, Check("settings", True if destination.enabled else None, text), as_json=as_json)
+        for reminder in destination.reminders if destination.enabled else ():
+            _show(name, Check("reminder", None, reminder), as_json=as_json)
     return Exit.OK
 
 

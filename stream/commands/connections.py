@@ -16,7 +16,8 @@ from stream.http.settings import HttpSettings
 from stream.http.tokens import TokenRefused
 from stream.kafka.admin import Admin, BrokerUnavailable
 from stream.kafka.reader import reading
-from stream.settings import Settings
+from stream.settings import Settings, topics_read
+from stream.topics.names import erasures
 
 KAFKA = "kafka"  # stands where other lines name the destination
 SAMPLE = 500  # of the newest records of each partition
@@ -51,23 +52,46 @@ async def _kafka(settings: Settings) -> AsyncIterator[Check]:
             for topic in settings.source.topics:
                 async for check in _source(admin, settings, topic):
                     yield check
-            for topic in (settings.dead_letters.topic, settings.control.topic):
+            for topic in _requests(settings):
+                yield (await _there(admin, topic))[0]
+            for topic in _ours(settings):
                 yield await _own(admin, topic, create=settings.kafka.create_topics)
     except BrokerUnavailable as error:
         yield Check("broker", False, error.text, error.hint)
 
 
 async def _source(admin: Admin, settings: Settings, topic: str) -> AsyncIterator[Check]:
+    check, count = await _there(admin, topic)
+    yield check
+    if count > 1:
+        yield await _keys(settings, topic)
+
+
+async def _there(admin: Admin, topic: str) -> tuple[Check, int]:
+    """A topic that somebody else writes, and how many partitions it has."""
     try:
         count = (await admin.partitions([topic]))[topic]
     except BrokerUnavailable:
         raise
     except UserError as error:
-        yield Check(f"topic {topic}", False, error.text, error.hint)
-        return
-    yield Check(f"topic {topic}", True, f"{count} partitions" if count > 1 else "1 partition")
-    if count > 1:
-        yield await _keys(settings, topic)
+        return Check(f"topic {topic}", False, error.text, error.hint), 0
+    return Check(f"topic {topic}", True, f"{count} partitions" if count > 1 else "1 partition"), count
+
+
+def _requests(settings: Settings) -> set[str]:
+    """The topics, besides the source's, that enabled destinations read."""
+    enabled = [destination for destination in settings.destinations.values() if destination.enabled]
+    return {topic for each in enabled for topic in topics_read(settings, each)} - set(settings.source.topics)
+
+
+def _ours(settings: Settings) -> list[str]:
+    """The topics of our own that all destinations share."""
+    topics = [settings.dead_letters.topic, settings.control.topic]
+    if settings.receipts is not None:
+        topics.append(settings.receipts.topic)
+    if settings.privacy is not None and settings.privacy.requests in _requests(settings):
+        topics += [settings.privacy.results, erasures(settings.privacy.requests)]
+    return topics
 
 
 async def _own(admin: Admin, topic: str, *, create: bool) -> Check:
@@ -142,7 +166,7 @@ def _refused(error: Exception, settings: DestinationSettings) -> Check:
                 "connection", False, f"the certificate is not trusted: {error}", "see http.ca_file and base_url"
             )
         case NotSent() | Unanswered() | TimeoutError():
-            text = f"{settings.base_url}: {error or 'no answer in time'}"
+            text = f"{settings.address}: {error or 'no answer in time'}"
             return Check("connection", False, text, "see base_url, http.proxy and the vendor's status page")
         case TokenRefused():
             return Check("token", False, str(error), "see the destination's keys in the file")

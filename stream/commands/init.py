@@ -41,8 +41,17 @@ def configuration(types: list[str]) -> str:
         if name not in REGISTRY:
             near = get_close_matches(name, REGISTRY, n=1) or REGISTRY
             raise UserError(f"there is no type {name}", f"known: {', '.join(near)}", Exit.BAD_FILE)
-    blocks = ("\n".join(_destination(name)) for name in dict.fromkeys(types or REGISTRY))
-    return TEMPLATE.read_text("utf-8") + "\n\n".join(blocks) + "\n"
+    names = dict.fromkeys(types or REGISTRY)
+    text = TEMPLATE.read_text("utf-8")
+    if any(REGISTRY[name].calls.reads == "privacy_requests" for name in names):
+        text = _switched_on(text, "privacy")
+    return text + "\n\n".join("\n".join(_destination(name)) for name in names) + "\n"
+
+
+def _switched_on(text: str, block: str) -> str:
+    """*text* with a block that is off by default."""
+    off = re.compile(rf"^#{block}:.*\n(#  .*\n)+", re.MULTILINE)
+    return off.sub(lambda match: re.sub("^#", "", match[0], flags=re.MULTILINE), text)
 
 
 def _destination(name: str) -> Iterator[str]:
@@ -52,16 +61,21 @@ def _destination(name: str) -> Iterator[str]:
     from stream.settings import json_schema
 
     schema = json_schema()
-    keys = schema["$defs"][REGISTRY[name].settings.__name__]["properties"]
+    block = schema["$defs"][REGISTRY[name].settings.__name__]
+    keys = block["properties"]
+    off = {key for key in keys if "default" in keys[key] or ("examples" in keys[key] and key not in block["required"])}
     own = [key for key in keys if key not in DestinationSettings.model_fields]
+    unused = REGISTRY[name].settings.unused
     yield f"  {name}: # any name; used in metrics, headers and the group id"
     yield f"    type: {name}"
     for key in own:
-        if "default" not in keys[key]:
+        if key not in off:
             yield f"    # {keys[key]['description']}"
-            yield f"    {key}: ${{{name.upper()}_{key.upper()}}}"
-    for key in [*(key for key in own if "default" in keys[key]), *DestinationSettings.model_fields]:
-        if key != "type":
+            variable = f"${{{name.upper()}_{key.upper()}}}"
+            given = _example(keys[key], schema["$defs"]) if "examples" in keys[key] else variable
+            yield f"    {key}: {given}"
+    for key in [*(key for key in own if key in off), *DestinationSettings.model_fields]:
+        if key != "type" and key not in unused:
             yield f"    # {keys[key]['description']}"
             yield f"    #{key}: {_example(keys[key], schema['$defs'])}"
 

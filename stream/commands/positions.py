@@ -10,7 +10,7 @@ from stream.http import CertificateRefused, NotSent, Unanswered
 from stream.http.settings import HttpSettings, open_transport
 from stream.kafka.admin import Admin, BrokerUnavailable, Partition
 from stream.kafka.settings import SourceSettings
-from stream.settings import Settings
+from stream.settings import Settings, topics_read
 from stream.telemetry.settings import ServerSettings
 from stream.topics import control
 
@@ -55,17 +55,18 @@ async def from_kafka(settings: Settings) -> State:
     What only a member knows is null, and its state is `unknown`, unless an operator has paused it.
     """
     async with Admin(settings.kafka) as admin:
-        counts = await admin.partitions(settings.source.topics)
+        enabled = {name: each for name, each in settings.destinations.items() if each.enabled}
+        counts = await admin.partitions({topic for each in enabled.values() for topic in topics_read(settings, each)})
         partitions = [(topic, number) for topic, count in counts.items() for number in range(count)]
         ends = await admin.end_offsets(partitions)
         begins = await admin.begin_offsets(partitions)
         commands = await _commands(settings)
         found = {}
-        for name, destination in settings.destinations.items():
-            if destination.enabled:
-                committed = await admin.group_offsets(f"{settings.source.group}.{name}", partitions)
-                seen = [_seen(p, committed.get(p), begins[p], ends[p], settings.source) for p in partitions]
-                found[name] = _destination(seen, commands.get(name))
+        for name, destination in enabled.items():
+            own = [partition for partition in partitions if partition[0] in topics_read(settings, destination)]
+            committed = await admin.group_offsets(f"{settings.source.group}.{name}", own)
+            seen = [_seen(p, committed.get(p), begins[p], ends[p], settings.source) for p in own]
+            found[name] = _destination(seen, commands.get(name))
     return {"destinations": found, "source": "kafka"}
 
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from stream.commands import CONFIG, ConfigFile, warn
+from stream.commands import CONFIG, ConfigFile
 from stream.commands.lines import EventsFile, lines
 
 
@@ -13,7 +13,7 @@ def preview(events: EventsFile, config: ConfigFile = CONFIG) -> None:
     import orjson
 
     from stream.commands.rehearsal import rehearsing
-    from stream.settings import load, not_yet
+    from stream.settings import load
 
     async def show() -> None:
         async with rehearsing(settings) as rehearsal:
@@ -22,6 +22,4 @@ def preview(events: EventsFile, config: ConfigFile = CONFIG) -> None:
                     sys.stdout.write(orjson.dumps(shown).decode() + "\n")
 
     settings = load(config)
-    for text in not_yet(settings):
-        warn(text)
     asyncio.run(show())

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
 import orjson
 
@@ -15,14 +16,18 @@ from stream.core.offsets import OffsetTracker
 from stream.core.outcomes import Filtered
 from stream.core.records import Batch, Message
 from stream.decoding import decode
-from stream.destinations.base import Calls, secrets
+from stream.destinations import REGISTRY
+from stream.destinations.base import Destination, secrets
 from stream.http import Request
 from stream.http.client import Address
 from stream.messages import Messages
 from stream.settings import Settings, mapping_of
+from stream.topics.traits import Traits
+from stream.topics.users import InMemory
 
 HIDDEN = "***"
-NOWHERE = OffsetTracker("", 0, 0)  # nothing is settled
+FILE = "file", 0  # stands for topic and partition
+NOWHERE = OffsetTracker(*FILE, 0)  # nothing is settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +36,8 @@ class Unsent:
 
     value: bytes
     timestamp: int
-    topic: str = "file"
-    partition: int = 0
+    topic: str = FILE[0]
+    partition: int = FILE[1]
     offset: int = 0
     key: bytes | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
@@ -41,14 +46,14 @@ class Unsent:
 class Rehearsal:
     """The enabled destinations of a configuration, and what they would make of events."""
 
-    def __init__(self, settings: Settings, destinations: Mapping[str, Calls]) -> None:
+    def __init__(self, settings: Settings, destinations: Mapping[str, Destination]) -> None:
         self._dialect = settings.source.dialect
         self._parts = [Part(name, calls, settings) for name, calls in destinations.items()]
 
     def shown(self, line: Line) -> Iterator[dict[str, Any]]:
         """What becomes of a line, as `preview` shows it: an object for each destination, or for each of its calls."""
         now = time.time()
-        record = Unsent(line.content, int(now * 1000))
+        record = Unsent(line.content, int(now * 1000), offset=line.number)
         decoded = decode(record.value, record.timestamp, now, self._dialect)
         name = decoded.event or None if isinstance(decoded, Event) else None
         for part in self._parts:
@@ -59,19 +64,24 @@ class Rehearsal:
 class Part:
     """One destination's part in it."""
 
-    def __init__(self, name: str, calls: Calls, settings: Settings) -> None:
+    def __init__(self, name: str, calls: Destination, settings: Settings) -> None:
         own = settings.destinations[name]
         self.name = name
         self._calls = calls
         self._address = Address(own.base_url)
         self._gate = gate(own.max_age, calls)
         self._secrets = frozenset(secrets(own))
+        mapping = mapping_of(name, own)
+        traits = Traits(InMemory(), mapping.traits, destination=name) if settings.source.remember_traits else None
+        if traits is not None:
+            traits.take_on([FILE])
         self._make = Messages(
             name,
-            mapping=mapping_of(name, own),
+            mapping=mapping,
             destination=calls,
             dialect=settings.source.dialect,
             wall=time.time,
+            traits=traits,
         )
 
     def shown(self, record: Unsent) -> Iterator[dict[str, Any]]:
@@ -94,18 +104,27 @@ class Part:
             }
 
     def _body(self, request: Request) -> Any:
-        return None if request.body is None else without(self._secrets, orjson.loads(request.body))
+        return None if request.body is None else without(self._secrets, content(request.body, request.content_type))
 
 
 @asynccontextmanager
 async def rehearsing(settings: Settings) -> AsyncIterator[Rehearsal]:
-    """A rehearsal with every enabled destination. Raises UserError where none is."""
+    """A rehearsal with every enabled destination that events are for. Raises UserError where none is enabled."""
     async with AsyncExitStack() as stack:
         destinations = {
             name: await stack.enter_async_context(open_destination(own, settings.http))
             for name, own in chosen(settings, ()).items()
+            if REGISTRY[own.type].calls.reads == "events"
         }
         yield Rehearsal(settings, destinations)
+
+
+def content(body: bytes, content_type: str) -> Any:
+    """What a body says: its JSON, or a form's parameters by name, of which `rcpts` is JSON again."""
+    if not content_type.startswith("application/x-www-form-urlencoded"):
+        return orjson.loads(body)
+    form: dict[str, Any] = dict(parse_qsl(body.decode(), keep_blank_values=True))
+    return form | ({"rcpts": orjson.loads(form["rcpts"])} if "rcpts" in form else {})
 
 
 def without(secrets: frozenset[str], value: Any) -> Any:

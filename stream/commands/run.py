@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from stream.commands import CONFIG, ConfigFile, warn
+from stream.commands import CONFIG, ConfigFile
 
 
 def run(
@@ -22,12 +22,10 @@ def run(
     from stream.app import App
     from stream.commands.progress import deliver
     from stream.runtime import run_until_signalled
-    from stream.settings import load, not_yet
+    from stream.settings import load
     from stream.telemetry import logs
 
     settings = load(config)
     logs.configure()
-    for line in not_yet(settings):
-        warn(line)
     app = App(settings, only=only or (), accept_loss=accept_loss)
     run_until_signalled(deliver(app, drain=drain), stop=app.stop)

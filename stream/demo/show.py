@@ -1,44 +1,37 @@
-"""The demo: an embedded broker, the vendor's sandbox, generated events, the real pipeline, an independent balance."""
+"""One run of the demo: an embedded broker, a stand-in for each vendor, generated events, the real pipelines."""
 
 import asyncio
 import time
-from collections import Counter
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
+import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
-from rich.table import Table
 
 from stream.app import App
+from stream.demo.balance import balance, shown
+from stream.demo.samples import REQUESTS, Sample, samples
 from stream.destinations import REGISTRY
 from stream.destinations.sandbox import Sandbox, serve
 from stream.errors import Exit
 from stream.kafka.embedded import embedded_broker
 from stream.kafka.producer import Producer
-from stream.samples import Sample, samples
 from stream.settings import Settings, load
-from stream.topics.dead_letters import letters
+from stream.topics import names
 
-TOPIC, LETTERS, CONTROL = "crm.events", "crm.dead-letters", "crm.control"
-KEY = "attio-sandbox-key"
+GROUP, EVENTS = "demo", "crm.events"
+LETTERS, CONTROL = "crm.dead-letters", "crm.control"
+PRIVACY = {"requests": "crm.privacy-requests", "results": "crm.privacy-results", "key": "demo-privacy-key"}
 
-CONFIG = """
-kafka: {{bootstrap_servers: "{broker}"}}
-source: {{topics: [{topic}]}}
-dead_letters: {{topic: {letters}}}
-control: {{topic: {control}}}
-server: {{port: 0}}
-destinations:
-  attio:
-    type: attio
-    api_key: {key}
-    base_url: {vendor}
-    rate_limit: null
-    coalesce: true
-    consent: {{"*": marketing}}
-"""
+CHOICES: dict[str, dict[str, Any]] = {
+    "attio": {"coalesce": True, "consent": {"*": "marketing"}},
+    "splio_contacts": {"bulk": True},
+    "splio_sms": {"concurrency": 16},
+}
+"""What the demo asks of a destination beyond what its stand-in needs."""
 
 
 class Demo:
@@ -61,16 +54,17 @@ class Demo:
     async def run(self) -> None:
         """From nothing to the balance."""
         say = self._console.print
-        sandbox = REGISTRY["attio"].sandbox()
+        sandboxes = {name: registered.sandbox() for name, registered in REGISTRY.items()}
         async with AsyncExitStack() as stack:
-            say("Starting a Kafka broker inside this process, and a stand-in for Attio …")
-            broker = stack.enter_context(embedded_broker([TOPIC, LETTERS, CONTROL]))
-            vendor = await stack.enter_async_context(serve(sandbox))
-            settings = self._settings(broker, vendor)
+            say(f"Starting a Kafka broker inside this process, and stand-ins for {', '.join(sandboxes)} …")
+            broker = stack.enter_context(embedded_broker(topics(list(sandboxes))))
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="crmstream-demo-")))
+            urls = {name: await stack.enter_async_context(serve(each)) for name, each in sandboxes.items()}
+            settings = configured(folder, broker, sandboxes, urls)
             made = samples(self._events)
-            await self._load(settings, made)
-            say(f"Loaded {len(made):,} events: new people, updates, malformed ones, some without email or consent.")
-            say("Delivering, without the vendor's usual limit of 25 writes a second …")
+            await load_topics(settings, made)
+            say(f"Loaded {len(made):,} events and {len(REQUESTS)} privacy requests.")
+            say("Delivering, without the vendors' usual limits …")
             self._app = App(settings)
             started = time.perf_counter()
             async with asyncio.TaskGroup() as tasks:
@@ -80,71 +74,66 @@ class Demo:
             if self._stopped.is_set():
                 say("Stopped before the end; no balance.")
                 return
-            await self._balance(settings, self._app, sandbox, made, time.perf_counter() - started)
+            lines = await balance(settings, self._app, sandboxes, made)
+            say(shown(lines))
+            even = all(line.even for line in lines)
+            word = "The balance is even" if even else "THE BALANCE IS UNEVEN"
+            say(f"{word}: {len(made):,} events, {len(lines)} destinations, {time.perf_counter() - started:.1f} s.")
+            self.exit_code = Exit.OK if even else Exit.UNEVEN
             if self._keep_open:
-                say(f"The people Attio would hold now: {vendor}\nCtrl-C ends the demo.")
+                say("\n".join(f"{name:15} holds now: {url}" for name, url in urls.items()) + "\nCtrl-C ends the demo.")
                 await self._stopped.wait()
 
-    @staticmethod
-    def _settings(broker: str, vendor: str) -> Settings:
-        with TemporaryDirectory() as folder:
-            file = Path(folder) / "demo.yaml"
-            file.write_text(
-                CONFIG.format(broker=broker, topic=TOPIC, letters=LETTERS, control=CONTROL, key=KEY, vendor=vendor)
-            )
-            return load(file)
-
-    @staticmethod
-    async def _load(settings: Settings, made: list[Sample]) -> None:
-        async with Producer(settings.kafka) as producer:
-            async for _ in producer.load(TOPIC, ((sample.key, sample.value) for sample in made)):
-                pass
-
-    async def _progress(self, app: App, total: int) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn())
+    async def _progress(self, app: App, events: int) -> None:
+        columns = (TextColumn("{task.description:15}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn())
         shown = self._console.is_terminal
         with Progress(*columns, console=self._console, transient=True, disable=not shown) as progress:
-            task = progress.add_task("settled", total=total)
+            tasks = {
+                name: progress.add_task(name, total=len(REQUESTS) if name == "customerio" else events)
+                for name in REGISTRY
+            }
             while True:
-                progress.update(task, completed=totals(app).total())
+                for name, pipeline in app.pipelines.items():
+                    settled = sum(sum(tracker.totals.values()) for tracker in pipeline.trackers)
+                    progress.update(tasks[name], completed=settled)
                 await asyncio.sleep(0.1)
 
-    async def _balance(
-        self, settings: Settings, app: App, sandbox: Sandbox, made: list[Sample], seconds: float
-    ) -> None:
-        """Compares what the pipeline counted with what the loader, the vendor and the dead letters say themselves."""
-        counted = app.pipelines["attio"].final_totals
-        buried = 0
-        async with aclosing(letters(settings.kafka, LETTERS)) as found:
-            async for _ in found:
-                buried += 1
-        expected = Counter(sample.expected for sample in made)
-        table = Table("", "counted", "seen from outside", "by", box=None)
-        table.add_row("read", f"{sum(counted.values()):,}", f"{len(made):,}", "the loader")
-        table.add_row("delivered", f"{counted['delivered']:,}", f"{len(sandbox.accepted):,}", "the vendor's own log")
-        table.add_row("coalesced", f"{counted['coalesced']:,}", "", "updates that travelled in one of those calls")
-        table.add_row("filtered", f"{counted['filtered']:,}", f"{expected['filtered']:,}", "what was generated")
-        for reason, number in app.pipelines["attio"].delivery.filtered.most_common():
-            table.add_row(f"  {reason}", f"{number:,}", "", "")
-        table.add_row("dead-lettered", f"{counted['dead_lettered']:,}", f"{buried:,}", "the dead-letter topic")
-        self._console.print(table)
-        even = (
-            sum(counted.values()) == len(made)
-            and counted["delivered"] == len(sandbox.accepted)
-            and counted["delivered"] + counted["coalesced"] == expected["delivered"]
-            and counted["filtered"] == expected["filtered"]
-            and counted["dead_lettered"] == buried == expected["dead_lettered"]
-        )
-        word = "The balance is even" if even else "THE BALANCE IS UNEVEN"
-        people = len(sandbox.people())
-        self._console.print(f"{word}: {len(made):,} events became {people:,} people in {seconds:.1f} s.")
-        self.exit_code = Exit.OK if even else Exit.UNEVEN
+
+def topics(destinations: list[str]) -> list[str]:
+    """All that the demo needs: its broker creates none by request."""
+    groups = [f"{GROUP}.{name}" for name in destinations]
+    journals = [names.journal(group, EVENTS) for group in groups]
+    states = [names.state(group, EVENTS) for group in groups]
+    privacy = [PRIVACY["requests"], PRIVACY["results"], names.erasures(PRIVACY["requests"])]
+    return [EVENTS, LETTERS, CONTROL, *privacy, *journals, *states]
 
 
-def totals(app: App) -> Counter[str]:
-    """What all trackers of the demo have counted so far."""
-    counted: Counter[str] = Counter()
-    for pipeline in app.pipelines.values():
-        for tracker in pipeline.trackers:
-            counted.update(tracker.totals)
-    return counted
+def configured(folder: Path, broker: str, sandboxes: dict[str, Sandbox], urls: dict[str, str]) -> Settings:
+    """The settings of a configuration file as a user would write it. What is remembered is kept in *folder*."""
+    destinations = {
+        name: {"type": name, "rate_limit": None, **sandbox.settings(urls[name]), **CHOICES.get(name, {})}
+        | ({"max_age": None} if name == "splio_sms" else {})
+        for name, sandbox in sandboxes.items()
+    }
+    file = folder / "demo.yaml"
+    content = {
+        "kafka": {"bootstrap_servers": broker},
+        "source": {"topics": [EVENTS], "group": GROUP},
+        "dead_letters": {"topic": LETTERS},
+        "control": {"topic": CONTROL},
+        "privacy": PRIVACY,
+        "state": {"folder": str(folder / "state")},
+        "server": {"port": 0},
+        "destinations": destinations,
+    }
+    file.write_bytes(orjson.dumps(content))
+    return load(file)
+
+
+async def load_topics(settings: Settings, made: list[Sample]) -> None:
+    """Put the events and the requests where they are read."""
+    async with Producer(settings.kafka) as producer:
+        async for _ in producer.load(EVENTS, ((sample.key, sample.value) for sample in made)):
+            pass
+        async for _ in producer.load(PRIVACY["requests"], ((request.key, request.value) for request in REQUESTS)):
+            pass

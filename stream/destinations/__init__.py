@@ -47,5 +47,9 @@ class Registration:
 
 REGISTRY: Mapping[str, Registration] = {
     "attio": Registration("attio", "Attio"),
+    "splio_contacts": Registration("splio_contacts", "SplioContacts"),
+    "customerio": Registration("customerio", "Customerio"),
+    "splio_sms": Registration("splio_sms", "SplioSms"),
+    "splio_files": Registration("splio_files", "SplioFiles"),
 }
 """What a destination's `type` may be."""

@@ -170,6 +170,7 @@ class Scene(Generic[Kind]):
         self.group = f"{topic}.{destination}"
         self.vendor = vendor
         self.destination = destination
+        self.others: dict[str, Any] = {}  # further destinations of the same file
         self.members: list[Member] = []
         self._folder = folder
         self._exits = exits
@@ -178,6 +179,7 @@ class Scene(Generic[Kind]):
         """A member of the group; *blocks* change the configuration key by key. The vendor has a door for it alone."""
         url = await self._exits.enter_async_context(serve(self.vendor))
         port = free_port()
+        blocks = {"state": {"folder": str(self._folder / "state")}, **blocks}
         config = self._folder / f"member-{len(self.members) + 1}.yaml"
         config.write_bytes(
             orjson.dumps(configuration(self.broker.bootstrap, self.topic, port, self.reaching(url), blocks))
@@ -188,10 +190,15 @@ class Scene(Generic[Kind]):
         self._exits.callback(self._end, member)
         return member
 
+    @property
+    def config(self) -> Path:
+        """The file of the member that was started last."""
+        return self._folder / f"member-{len(self.members)}.yaml"
+
     def reaching(self, url: str) -> dict[str, Any]:
         """The destinations of a configuration with the vendor that is served at *url*."""
         found = {"type": self.destination, **self.vendor.settings(url), "rate_limit": None, "retry": QUICK}
-        return {self.destination: found}
+        return {self.destination: found, **self.others}
 
     async def run(self, *arguments: str, **blocks: dict[str, Any]) -> Member:
         """A member that is expected to end by itself, at its end."""
