@@ -6,6 +6,7 @@ Also what happens when partitions come and go, and at the end. What to send when
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -50,6 +51,10 @@ class Reads(Protocol):
 
 class Companion(Protocol):
     """What is kept beside assigned partitions, such as a journal or remembered traits."""
+
+    @property
+    def crowded(self) -> bool:
+        """Whether nothing more should be read before the next `flush`."""
 
     async def assigned(self, trackers: Sequence[OffsetTracker]) -> None:
         """These partitions are ours; no record of them is mapped before it returns."""
@@ -123,6 +128,7 @@ class Pipeline:
         self._letters: deque[tuple[Record, OffsetTracker, Rejected]] = deque()
         self._letter_waits = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._commit_now = asyncio.Event()
         self._stood_since: dict[OffsetTracker, float] = {}
         self._targets: dict[Partition, int] | None = None  # of `--drain`
 
@@ -213,6 +219,8 @@ class Pipeline:
     async def _wait_for_room(self) -> None:
         """Read nothing until a quarter of the buffer is free; polling goes on, or the group would expel the member."""
         waited = 0
+        if self._crowded():
+            self._commit_now.set()
         while self._room(0.75) < 0:
             await asyncio.sleep(0.005)
             waited += 1
@@ -252,9 +260,12 @@ class Pipeline:
 
     def _room(self, share: float = 1.0) -> int:
         """How many more records may be read into this *share* of the buffer; negative where it holds more."""
-        if self.delivery.scheduler.size >= self._buffer_bytes * share:
+        if self.delivery.scheduler.size >= self._buffer_bytes * share or self._crowded():
             return -1
         return int(self._buffer * share) - self._unsettled()
+
+    def _crowded(self) -> bool:
+        return any(companion.crowded for companion in self._companions)
 
     def _unsettled(self) -> int:
         return sum(tracker.unsettled for tracker in self.trackers)
@@ -284,7 +295,10 @@ class Pipeline:
 
     async def _commit_regularly(self) -> None:
         while True:
-            await asyncio.sleep(self._commit_every)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._commit_every):
+                    await self._commit_now.wait()
+            self._commit_now.clear()
             changed = [tracker for tracker in self.trackers if tracker.changed]
             if not changed and self.trackers and self._lease.stale(self._loop.time()):
                 changed = self.trackers[:1]  # nothing new, but a proof that we are still a member

@@ -39,6 +39,8 @@ class Writes(Protocol):
 class Erasures:
     """The table, and what this process has to add to it: a companion of every pipeline."""
 
+    crowded = False
+
     def __init__(self, producer: Writes, *, topic: str, key: bytes, lift_on_consent: bool) -> None:
         self.known: dict[str, Erasure] = {}  # by person
         self.person = lru_cache(maxsize=65_536)(lambda email: schema.person(key, email))

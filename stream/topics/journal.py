@@ -101,6 +101,8 @@ class Journal:
     partitions to be assigned anew, *wall* is seconds since the epoch.
     """
 
+    crowded = False
+
     def __init__(
         self,
         settings: KafkaSettings,

@@ -58,6 +58,8 @@ class Comparison:
 class Rows:
     """The rows of the assigned partitions; `add` and a run take turns."""
 
+    crowded = False
+
     def __init__(
         self, state: Keeps, *, columns: Sequence[str], fingerprint: str, erasures: Erasures | None = None
     ) -> None:

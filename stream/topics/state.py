@@ -27,6 +27,7 @@ from stream.topics.state_file import Entry, StateFile
 
 OFFSET, TAG = "crmstream.offset", "crmstream.tag"  # headers of the changelog's records
 LARGEST = 512 * 1024  # bytes of a value: less than any broker takes
+MOST_WAITING = 10_000  # changes, of all partitions together, for which reading goes on
 AT_ONCE = 2000  # changes that are written, or read back, in one go
 
 log = structlog.get_logger()
@@ -50,6 +51,7 @@ class Part:
     place: Partition
     file: StateFile
     newest: int = -1  # the highest offset of a record that was heard
+    live: bool = False  # whether it was heard since the partition was assigned: what it said is still waiting
     waiting: dict[bytes, Entry | None] = field(default_factory=dict)
     under_way: dict[bytes, Entry | None] = field(default_factory=dict)
 
@@ -96,9 +98,11 @@ class State:
         if part is None:
             return False
         if offset > part.newest:
-            part.newest = offset
-        elif (known := part.get(key)) is not None and known.offset >= offset:
-            return False
+            part.newest, part.live = offset, True
+        else:
+            known = part.waiting.get(key) if part.live and offset == part.newest else part.get(key)
+            if known is not None and known.offset >= offset:
+                return False
         part.waiting[key] = None if value is None else Entry(value, offset, tag)
         return True
 
@@ -145,6 +149,11 @@ class State:
         return [key for key in part.file.oldest(prefix, most) if key not in part.waiting and key not in part.under_way]
 
     # With the pipeline
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many changes wait that memory would grow."""
+        return sum(len(part.waiting) for part in self._parts.values()) >= MOST_WAITING
 
     async def assigned(self, trackers: Sequence[OffsetTracker]) -> None:
         """Take these partitions on: open their files, and read from the changelog what these do not know."""

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +102,12 @@ class StateFile:
     def apply(self, changes: Changes, *, position: int, stamp: int) -> None:
         """Write all of it or nothing; None removes a key. An entry replaces none of a higher offset."""
         with self._connection:
-            for key, entry in changes:
-                if entry is None:
-                    self._connection.execute("DELETE FROM entries WHERE key = ?", (key,))
+            for entries, group in groupby(changes, lambda change: change[1] is not None):
+                if entries:
+                    rows = ((key, entry.value, entry.offset, entry.tag) for key, entry in group if entry is not None)
+                    self._connection.executemany(PUT, rows)
                 else:
-                    self._connection.execute(PUT, (key, entry.value, entry.offset, entry.tag))
+                    self._connection.executemany("DELETE FROM entries WHERE key = ?", ((key,) for key, _ in group))
             self._connection.execute("UPDATE about SET position = ?, stamp = ?", (position, stamp))
         self.position, self.stamp = position, stamp
 

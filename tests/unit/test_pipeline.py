@@ -140,6 +140,7 @@ class Diary:
         self.topic = topic
         self.heard: list[tuple[str, list[int]]] = []
         self.fails = False
+        self.crowded = False
 
     async def assigned(self, trackers: Sequence[OffsetTracker]) -> None:
         self._note("assigned")
@@ -377,6 +378,30 @@ def test_companions_are_ready_before_records_are_and_flushed_before_each_commit(
         assert ("revoked", line.topic.committed) == line.diary.heard[-1]
         flushed = [committed for word, committed in line.diary.heard if word == "flush"]
         assert [*range(len(flushed))] == [len(committed) for committed in flushed]
+
+    run(work())
+
+
+def test_nothing_more_is_read_while_a_companion_is_crowded() -> None:
+    """What it keeps in memory is bounded; it is flushed at once, and reading goes on when it has room again."""
+
+    async def work() -> None:
+        line = Line(*records(10))
+        line.vendor.open.set()
+
+        async def look() -> None:
+            await asyncio.sleep(1.0)
+            line.diary.crowded = True
+            await asyncio.sleep(1.0)
+            line.topic.log = records(20)
+            await asyncio.sleep(1.0)
+            assert 10 >= line.topic.cursor
+            assert "flush" in [word for word, _ in line.diary.heard[-2:]]
+            line.diary.crowded = False
+            await asyncio.sleep(1.0)
+            assert [*range(20)] == sorted(line.vendor.taken)
+
+        await during(look(), line)
 
     run(work())
 
