@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import orjson
 
-from stream.app import open_destination
 from stream.core.records import Record
 from stream.destinations.base import Check, DestinationSettings
 from stream.errors import Exit, UserError
@@ -16,6 +15,7 @@ from stream.http.settings import HttpSettings
 from stream.http.tokens import TokenRefused
 from stream.kafka.admin import Admin, BrokerUnavailable
 from stream.kafka.reader import reading
+from stream.opening import open_destination
 from stream.settings import Settings, topics_read
 from stream.topics.names import erasures
 

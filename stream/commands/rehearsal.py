@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl
 import orjson
 
 from schemas.events import Event
-from stream.app import chosen, gate, open_destination
 from stream.commands.lines import Line
 from stream.core.offsets import OffsetTracker
 from stream.core.outcomes import Filtered
@@ -18,9 +17,11 @@ from stream.core.records import Batch, Message
 from stream.decoding import decode
 from stream.destinations import REGISTRY
 from stream.destinations.base import Destination, secrets
+from stream.gates import gate
 from stream.http import Request
 from stream.http.client import Address
 from stream.messages import Messages
+from stream.opening import chosen, open_destination
 from stream.settings import Settings, mapping_of
 from stream.topics.traits import Traits
 from stream.topics.users import InMemory

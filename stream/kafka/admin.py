@@ -29,6 +29,7 @@ from stream.kafka.settings import KafkaSettings
 T = TypeVar("T")
 Partition = tuple[str, int]
 
+FOREVER = float("inf")  # as a topic's retention
 REQUEST_SECONDS = 5.0  # one request; a hung broker is noticed after this and another asked
 PAUSE_SECONDS = 0.1  # between two tries
 
@@ -88,13 +89,13 @@ class Admin:
     ) -> int:
         """How many partitions our own *topic* has, created where it is missing, each with a leader.
 
-        *retention* is in seconds; None: the broker's own. A topic that exists is left as it is. Raises UserError that
-        says what to create where *create* is False.
+        *retention* is in seconds, or FOREVER; None: the broker's own. A topic that exists is left as it is. Raises
+        UserError that says what to create where *create* is False.
         """
         found = await self._describe()
         configs = {"cleanup.policy": "compact"} if compacted else {}
         if retention is not None:
-            configs["retention.ms"] = str(int(retention * 1000))
+            configs["retention.ms"] = "-1" if retention == FOREVER else str(int(retention * 1000))
         if topic not in found:
             if not create:
                 what = f"{partitions} partition{'s' * (partitions > 1)}"

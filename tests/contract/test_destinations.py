@@ -12,7 +12,6 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from schemas.masking import mask
-from stream.app import open_destination
 from stream.core.offsets import OffsetTracker
 from stream.core.outcomes import Blocked, Delivered, Outcome, Retry, Throttled, Unknown
 from stream.core.records import Batch, Message
@@ -23,6 +22,7 @@ from stream.http import NotSent, Unanswered
 from stream.http.settings import HttpSettings
 from stream.http.tokens import TokenRefused
 from stream.messages import Messages
+from stream.opening import open_destination
 from stream.settings import mapping_of
 from tests.destinations.cases import KEYS, became, cases_of, expected, is_plain
 from tests.unit.partition import LogRecord

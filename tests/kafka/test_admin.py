@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from stream.errors import UserError
-from stream.kafka.admin import Admin, BrokerUnavailable
+from stream.kafka.admin import FOREVER, Admin, BrokerUnavailable
 from stream.kafka.settings import KafkaSettings
 from tests.conftest import NewTopic
 from tests.kafka.broker import Broker, Sent
@@ -98,6 +98,16 @@ async def test_our_own_topic_is_created_once_and_compacted(broker: Broker) -> No
 
     assert 1 == await broker.produce("ours.compacted", [Sent(b"at once", b"key")])
     assert "compact" == await broker.config("ours.compacted", "cleanup.policy")
+
+
+async def test_a_topic_is_kept_for_as_long_as_asked(broker: Broker) -> None:
+    """A dead letter that is gone is an event that is lost."""
+    async with Admin(at(broker.bootstrap)) as admin:
+        await admin.ensure("ours.letters", partitions=1, compacted=False, create=True, retention=FOREVER)
+        await admin.ensure("ours.journal", partitions=1, compacted=False, create=True, retention=60.0)
+
+    assert "-1" == await broker.config("ours.letters", "retention.ms")
+    assert "60000" == await broker.config("ours.journal", "retention.ms")
 
 
 async def test_a_topic_that_may_not_be_created_is_an_error_that_says_how(broker: Broker) -> None:

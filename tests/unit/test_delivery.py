@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from stream.app import gate, merger
 from stream.core.health import Bury, Health, State
 from stream.core.lease import Lease
 from stream.core.limits import RateLimit
@@ -31,6 +30,7 @@ from stream.core.retry import Backoff
 from stream.core.scheduler import Scheduler
 from stream.delivery import Delivery
 from stream.destinations.base import Calls, Check
+from stream.gates import gate, merger
 from stream.http import CertificateRefused, NotSent, Request, Unanswered
 from stream.http.responses import Answer
 from stream.http.tokens import TokenRefused

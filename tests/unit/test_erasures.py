@@ -10,10 +10,10 @@ import pytest
 from schemas.erasures import Erasure, person
 from schemas.events import Event
 from schemas.replays import REPLAY
-from stream.app import gate
 from stream.core.offsets import OffsetTracker
 from stream.core.outcomes import Filtered
 from stream.core.records import Message
+from stream.gates import gate
 from stream.kafka.producer import NotAcknowledged
 from stream.kafka.source import CommitFailed
 from stream.mapping import compile_mapping, read_preset

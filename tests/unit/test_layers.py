@@ -13,8 +13,17 @@ LAYERS = [
     {"stream.kafka", "stream.http", "stream.telemetry"},
     {"stream.topics"},
     {"stream.destinations"},
-    {"stream.messages", "stream.once", "stream.delivery", "stream.pipeline", "stream.uploads", "stream.runs"},
-    {"stream.settings", "stream.remembering", "stream.run_wiring", "stream.app", "stream.workers"},
+    {
+        "stream.gates",
+        "stream.messages",
+        "stream.once",
+        "stream.delivery",
+        "stream.pipeline",
+        "stream.uploads",
+        "stream.runs",
+    },
+    {"stream.settings"},
+    {"stream.opening", "stream.remembering", "stream.wiring", "stream.app", "stream.workers"},
     {"stream.cli", "stream.commands", "stream.demo", "stream.runtime", "stream.__main__"},
 ]
 """A part imports from its own row and the rows above it."""

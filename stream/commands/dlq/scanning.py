@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from stream.app import open_destination
 from stream.commands import warn
 from stream.commands.dlq.plan import Place, Scan, Subject, subject_of
 from stream.core.offsets import OffsetTracker
@@ -17,6 +16,7 @@ from stream.kafka.reader import reading
 from stream.kafka.settings import KafkaSettings
 from stream.mapping import Maps
 from stream.messages import Messages
+from stream.opening import open_destination
 from stream.settings import Settings, mapping_of
 from stream.topics import names
 from stream.topics.state import State

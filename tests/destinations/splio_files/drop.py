@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from stream.app import open_destination
 from stream.core.outcomes import Outcome
 from stream.destinations.base import Check
 from stream.destinations.sandbox import serve
@@ -13,6 +12,7 @@ from stream.destinations.splio_files.client import SplioFiles
 from stream.destinations.splio_files.sandbox import SplioFilesSandbox
 from stream.destinations.splio_files.settings import SplioFilesSettings
 from stream.http.settings import HttpSettings
+from stream.opening import open_destination
 
 HOST_KEY = "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"
 JANE = ("jane@example.com", "Jane", "Doe", "0033612345678", "en")

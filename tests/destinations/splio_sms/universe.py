@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 
 import orjson
 
-from stream.app import open_destination
 from stream.core.offsets import OffsetTracker
 from stream.core.outcomes import Outcome
 from stream.core.records import Batch, Fields, Message
@@ -19,6 +18,7 @@ from stream.destinations.splio_sms.sandbox import SplioSmsFaults, SplioSmsSandbo
 from stream.destinations.splio_sms.settings import SplioSmsSettings
 from stream.http import Response
 from stream.http.settings import HttpSettings, open_transport
+from stream.opening import open_destination
 from tests.unit.partition import LogRecord
 
 SEND = "/api/triggersms/nph-4.pl"
