@@ -137,6 +137,8 @@ def _model(document: Document, steps: Steps) -> type[BaseModel] | None:
         kind = given.get("type") if isinstance(given, dict) else None
         model, rest = (REGISTRY[str(kind)].settings if kind in REGISTRY else None), rest[2:]
     for step in rest:
+        if isinstance(step, int):  # an item of a list, whose model is that of the list's key
+            continue
         field = model.model_fields.get(str(step)) if model else None
         model = _block_of(field.annotation) if field else None
     return model

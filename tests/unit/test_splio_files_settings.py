@@ -14,6 +14,8 @@ from tests.destinations.splio_files.drop import HOST_KEY, settings_of
 
 PRESET = load_preset(REGISTRY["splio_files"].preset)
 
+FINGERPRINT = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"
+
 
 def columns(**changes: Any) -> tuple[str, ...]:
     settings = settings_of(**changes)
@@ -51,6 +53,7 @@ def test_the_defaults_are_the_documents() -> None:
         ({"known_hosts": "known"}, "one of them"),
         ({"host_key": "ssh-ed25519"}, "ssh-keyscan"),
         ({"host_key": "not a key"}, "ssh-keyscan"),
+        ({"host_key": "SHA256:abc"}, "ssh-keyscan"),
         ({"custom_attributes": ["tier"]}, "fields_exist"),
         ({"custom_attributes": ["tier", "tier"], "fields_exist": True}, "tier is there twice"),
         ({"custom_attributes": {"a;b": "traits.a"}, "fields_exist": True}, "cannot be a column"),
@@ -81,8 +84,8 @@ def test_a_mistake_is_told(changes: dict[str, Any], words: str) -> None:
 @pytest.mark.parametrize(
     "given, kept",
     [
-        ("SHA256:47DEQpj8HBSa", "SHA256:47DEQpj8HBSa"),
-        ("47DEQpj8HBSa=", "SHA256:47DEQpj8HBSa"),
+        (f"SHA256:{FINGERPRINT}", f"SHA256:{FINGERPRINT}"),
+        (f"{FINGERPRINT}=", f"SHA256:{FINGERPRINT}"),
         ("ssh-ed25519 AAAAC3Nz comment", "ssh-ed25519 AAAAC3Nz"),
         ("[sftp.splio.com]:22 ecdsa-sha2-nistp256 AAAAE2Vj", "ecdsa-sha2-nistp256 AAAAE2Vj"),
     ],

@@ -107,6 +107,7 @@ def test_what_cannot_work_is_refused(changes: dict[str, Any]) -> None:
     "added, told",
     [
         ("      - {event: Signed Up, message: 7uKhmg9ae}\n", "'Signed Up' has two rules"),
+        ("      - {event: Ordered, mesage: 7uKhmg9ae}\n", "did you mean message?"),
         ("      - {event: Ordered, message: 7uKhmg9ae, to: phone}\n", "destinations.texts.rules[1].to"),
         ("      - {event: Ordered, message: 7uKhmg9ae, to: traits.phone | e16}\n", "did you mean e164?"),
         (

@@ -144,7 +144,7 @@ class SplioFilesSettings(RunSettings):
         if key is None:
             return None
         words = key.split()
-        if len(words) == 1 and re.fullmatch(r"(SHA256:)?[A-Za-z0-9+/]+=*", words[0]):
+        if len(words) == 1 and re.fullmatch(r"(SHA256:)?[A-Za-z0-9+/]{43}=?", words[0]):
             return "SHA256:" + words[0].removeprefix("SHA256:").rstrip("=")
         while words and not words[0].startswith(KINDS):
             words.pop(0)
