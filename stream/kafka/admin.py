@@ -7,13 +7,15 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from socket import gaierror
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import (
     GroupLoadInProgressError,
+    InvalidPartitionsError,
     KafkaError,
     NotControllerError,
     SaslAuthenticationFailed,
@@ -107,6 +109,31 @@ class Admin:
             await self._create(topic, partitions, configs)
         return await self._ask(lambda: self._led(topic))
 
+    async def ensure_beside(
+        self,
+        topics: Iterable[str],
+        name: Callable[[str], str],
+        *,
+        compacted: bool,
+        create: bool,
+        retention: float | None = None,
+    ) -> None:
+        """A topic of our own beside each of *topics*, with as many partitions; see `ensure`. *name* gives its name.
+
+        Where partitions were added to a source topic, ours gets as many: what is in it stays where it is.
+        """
+        for topic, partitions in (await self.partitions(topics)).items():
+            own = name(topic)
+            there = await self.ensure(
+                own, partitions=partitions, compacted=compacted, create=create, retention=retention
+            )
+            if there >= partitions:
+                continue
+            if not create:
+                text = f"{own} has {there} partitions, and {topic} has {partitions}"
+                raise UserError(text, f"give {own} as many, or set `kafka.create_topics: true`")
+            await self._add_partitions(own, partitions)
+
     async def group_offsets(self, group: str, partitions: Iterable[Partition]) -> dict[Partition, tuple[int, str]]:
         """Position and metadata of those partitions for which *group* has committed one."""
         wanted = [TopicPartition(*partition) for partition in partitions]
@@ -158,12 +185,21 @@ class Admin:
 
         await self._ask(ask)
 
-    async def _led(self, topic: str) -> int:
+    async def _add_partitions(self, topic: str, partitions: int) -> None:
+        async def ask() -> None:
+            with suppress(InvalidPartitionsError):  # another process was faster
+                await self._client.create_partitions({topic: NewPartitions(partitions)})
+
+        await self._ask(ask)
+        await self._ask(lambda: self._led(topic, partitions))
+
+    async def _led(self, topic: str, partitions: int = 1) -> int:
         """Metadata spreads after a topic was created: producing before each partition has a leader fails."""
         while True:
             for found in await self._client.describe_topics():
-                if found["topic"] == topic and all(partition["leader"] >= 0 for partition in found["partitions"]):
-                    return len(found["partitions"])
+                there = found["partitions"] if found["topic"] == topic else []
+                if len(there) >= partitions and all(partition["leader"] >= 0 for partition in there):
+                    return len(there)
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _offsets(

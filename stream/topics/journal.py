@@ -17,7 +17,6 @@ from schemas.journal import Entry, Word, call_id
 from schemas.replays import REPLAY
 from stream.core.offsets import OffsetTracker
 from stream.core.records import Message, Record
-from stream.errors import UserError
 from stream.kafka.admin import Admin
 from stream.kafka.reader import reading
 from stream.kafka.settings import KafkaSettings
@@ -31,16 +30,13 @@ log = structlog.get_logger()
 
 async def ensure(admin: Admin, *, group: str, topics: Iterable[str], create: bool) -> None:
     """See to it that each source topic has its journal. Raises UserError that says what is to be done."""
-    for topic, partitions in (await admin.partitions(topics)).items():
-        name = names.journal(group, topic)
-        there = await admin.ensure(
-            name, partitions=partitions, compacted=False, create=create, retention=RETENTION_SECONDS
-        )
-        if there < partitions:
-            raise UserError(
-                f"{name} has {there} partitions, and {topic} has {partitions}",
-                f"give {name} as many: each partition has its own journal",
-            )
+    await admin.ensure_beside(
+        topics,
+        lambda topic: names.journal(group, topic),
+        compacted=False,
+        create=create,
+        retention=RETENTION_SECONDS,
+    )
 
 
 class Standing(Enum):
@@ -125,6 +121,9 @@ class Journal:
     async def assigned(self, trackers: Sequence[OffsetTracker]) -> None:
         """Open the partitions' journals, which fences their former owners, then read them to their ends."""
         places = [(tracker.topic, tracker.partition) for tracker in trackers]
+        async with Admin(self._settings) as admin:  # a topic may have grown since the start
+            topics = {topic for topic, _ in places}
+            await ensure(admin, group=self._group, topics=topics, create=self._settings.create_topics)
         self._pages = {place: self._pages.get(place, Page()) for place in places}
         writers = [self._writer(*place) for place in places]
         volumes = {

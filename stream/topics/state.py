@@ -6,7 +6,7 @@ is remembered and why is the affair of those who put it in: see `traits`.
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -16,7 +16,6 @@ import structlog
 
 from stream.core.offsets import OffsetTracker
 from stream.core.records import Record
-from stream.errors import UserError
 from stream.kafka.admin import Admin
 from stream.kafka.producer import NotAcknowledged, Producer, TooLarge
 from stream.kafka.reader import reading
@@ -33,15 +32,9 @@ AT_ONCE = 2000  # changes that are written, or read back, in one go
 log = structlog.get_logger()
 
 
-async def ensure_changelogs(admin: Admin, group: str, topics: Sequence[str], *, create: bool) -> None:
-    """Create the changelogs of a *group* where they are missing. Raises UserError where one lacks partitions."""
-    for topic, partitions in (await admin.partitions(topics)).items():
-        changelog = names.state(group, topic)
-        if await admin.ensure(changelog, partitions=partitions, compacted=True, create=create) < partitions:
-            raise UserError(
-                f"topic {changelog} has fewer partitions than {topic}",
-                f"add partitions to it until it has {partitions}; nothing in it needs to move",
-            )
+async def ensure_changelogs(admin: Admin, group: str, topics: Iterable[str], *, create: bool) -> None:
+    """See to it that each source topic has its changelog. Raises UserError that says what is to be done."""
+    await admin.ensure_beside(topics, lambda topic: names.state(group, topic), compacted=True, create=create)
 
 
 @dataclass(slots=True, eq=False)
@@ -158,6 +151,8 @@ class State:
     async def assigned(self, trackers: Sequence[OffsetTracker]) -> None:
         """Take these partitions on: open their files, and read from the changelog what these do not know."""
         self._close()
+        topics = {tracker.topic for tracker in trackers}  # which may have grown since the start
+        await ensure_changelogs(self._admin, self._group, topics, create=self._settings.create_topics)
         for tracker in trackers:
             place = tracker.topic, tracker.partition
             self._parts[place] = Part(place, self._file(place))

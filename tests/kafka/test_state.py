@@ -210,16 +210,20 @@ async def test_offsets_of_a_source_that_was_made_anew_mean_nothing(
         assert again.puts(b"ada", b"2", 0)
 
 
-async def test_a_changelog_with_too_few_partitions_is_an_error(broker: Broker, topic: NewTopic) -> None:
-    """Partitions were added to the source: what to do is said."""
+async def test_a_changelog_grows_with_its_source(broker: Broker, topic: NewTopic) -> None:
+    """Partitions were added there; where we may not add ours, what to do is said."""
     events = await topic(partitions=3)
-    await broker.create(names.state(GROUP, events), 2)
+    changelog = names.state(GROUP, events)
+    await broker.create(changelog, 2)
 
     async with Admin(at(broker)) as admin:
-        with pytest.raises(UserError, match="has fewer partitions than") as caught:
-            await ensure_changelogs(admin, GROUP, [events], create=True)
+        with pytest.raises(UserError, match=r"has 2 partitions, and .* has 3") as caught:
+            await ensure_changelogs(admin, GROUP, [events], create=False)
+        await ensure_changelogs(admin, GROUP, [events], create=True)
+        grown = await admin.partitions([changelog])
 
-    assert "add partitions to it until it has 3" in caught.value.hint
+    assert f"give {changelog} as many" in caught.value.hint
+    assert {changelog: 3} == grown
 
 
 async def test_erasures_are_known_before_the_first_record_and_followed(broker: Broker, topic: NewTopic) -> None:

@@ -97,7 +97,8 @@ async def test_a_write_waits_for_a_broker_that_hangs(own_broker: Broker) -> None
         async with asyncio.timeout(30):
             await write
 
-    assert [b"before", b"during"] == await values(own_broker, "journal")
+    async with opened(own_broker, "journal"):  # as whoever reads a journal does: that waits until all is decided
+        assert [b"before", b"during"] == await values(own_broker, "journal")
 
 
 async def test_closing_does_not_wait_for_a_broker_that_hangs(own_broker: Broker) -> None:
