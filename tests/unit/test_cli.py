@@ -161,7 +161,7 @@ def test_every_line_that_is_off_can_be_switched_on(tmp_path: Path) -> None:
     """Each `#key` of the file is valid as it stands."""
     text = re.sub(r"^( *)#(?! |$)", r"\1", configuration(list(REGISTRY)), flags=re.MULTILINE)
     text = re.sub(r"^( *)#(  +\S)", r"\1\2", text, flags=re.MULTILINE)
-    environ = dict.fromkeys(re.findall(r"\$\{([A-Z_]+)\}", text), "x")
+    environ = dict.fromkeys(re.findall(r"\$\{([A-Z_]+)\}", text), "x") | {"SPLIO_FILES_HOST_KEY": f"SHA256:{'x' * 43}"}
 
     settings = load(written(tmp_path, text), environ)
 
