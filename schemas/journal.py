@@ -18,6 +18,7 @@ class Entry(BaseModel):
     offset: int = Field(ge=0, description="of the record it is for, in the source partition of the same number")
     rule: str = Field("", description="which of the calls that one event may lead to")
     at: AwareDatetime
+    vendor: dict[str, str | int] | None = Field(None, description="what the vendor said of a call that it took")
 
 
 def call_id(message_id: str | None, place: tuple[str, int, int], *, rule: str, replay: str) -> bytes:

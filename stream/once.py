@@ -10,7 +10,7 @@ from stream.core.lease import Lease
 from stream.core.limits import RateLimit
 from stream.core.outcomes import Delivered, Outcome, Unknown
 from stream.core.records import Batch, Message
-from stream.topics.journal import Standing
+from stream.topics.journal import Facts, Standing
 
 if TYPE_CHECKING:
     from stream.delivery import Delivery
@@ -25,7 +25,7 @@ class Intents(Protocol):
 
     def standing(self, message: Message) -> Standing: ...
     async def begin(self, message: Message) -> bool: ...
-    async def end(self, message: Message, word: Word | None) -> bool: ...
+    async def end(self, message: Message, word: Word | None, facts: Facts = ()) -> bool: ...
 
 
 class Once:
@@ -89,7 +89,8 @@ class Once:
             word = "sent"
         elif isinstance(outcome, Unknown):
             word = None
-        if await self._journal.end(message, word):
+        facts = outcome.facts if isinstance(outcome, Delivered) else ()
+        if await self._journal.end(message, word, facts):
             return True
         self._hold(message)
         return False

@@ -1,6 +1,6 @@
 """What became of a message: the closed union that destinations return, one for each message of a batch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 Counted: TypeAlias = Literal["delivered", "coalesced", "filtered", "dead_lettered", "absent", "lost_to_retention"]
@@ -9,9 +9,10 @@ Counted: TypeAlias = Literal["delivered", "coalesced", "filtered", "dead_lettere
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The vendor took it."""
+    """The vendor took it. *facts*: what it said that is worth keeping, such as its own id for it; nothing personal."""
 
     notes: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str | int], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
+from typing import TypeAlias
 
 import structlog
 from pydantic import ValidationError
@@ -22,6 +23,8 @@ from stream.kafka.reader import reading
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.transactions import Lost, Transactions
 from stream.topics import names
+
+Facts: TypeAlias = Iterable[tuple[str, str | int]]
 
 RETENTION_SECONDS = 7 * 24 * 3600.0
 
@@ -169,22 +172,26 @@ class Journal:
         volume.under_way.discard(call)
         return False
 
-    async def end(self, message: Message, word: Word | None) -> bool:
-        """Whether the message may settle or be tried again: how its call ended is committed. None: nobody knows."""
+    async def end(self, message: Message, word: Word | None, facts: Facts = ()) -> bool:
+        """Whether the message may settle or be tried again: how its call ended is committed. None: nobody knows.
+
+        *facts*: what the vendor said of a call that it took.
+        """
         volume = self._volumes.get(message.tracker)
         if volume is None:
             return False
         call = self._call(message)
         try:
-            return word is None or await self._write(volume, message, call, word)
+            return word is None or await self._write(volume, message, call, word, facts)
         finally:
             volume.under_way.discard(call)
 
-    async def _write(self, volume: Volume, message: Message, call: bytes, word: Word) -> bool:
+    async def _write(self, volume: Volume, message: Message, call: bytes, word: Word, facts: Facts = ()) -> bool:
         at = datetime.fromtimestamp(self._wall(), UTC)
-        entry = Entry(word=word, offset=message.record.offset, rule=self._rule(message), at=at)
+        rule, offset = self._rule(message), message.record.offset
+        entry = Entry(word=word, offset=offset, rule=rule, at=at, vendor=dict(facts) or None)
         try:
-            await volume.writer.write((call.hex().encode(), entry.model_dump_json().encode()))
+            await volume.writer.write((call.hex().encode(), entry.model_dump_json(exclude_none=True).encode()))
         except Lost as error:
             self._give_up(volume, message.tracker, str(error))
             return False

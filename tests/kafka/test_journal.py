@@ -197,6 +197,17 @@ async def test_the_journal_holds_nothing_personal(desk: Desk) -> None:
     assert b"jane" not in record.key + record.value
 
 
+async def test_what_the_vendor_said_is_kept_with_the_call(desk: Desk) -> None:
+    """Its own id for the call leads to its statistics."""
+    member = await desk.member()
+    message = member.message(1)
+    await member.call(message)
+    await member.journal.end(message, "sent", [("campaign_id", "6tJglf8zd"), ("inserted", 1)])
+
+    [_, sent] = await desk.broker.read_all(names.journal(GROUP, desk.topic))
+    assert {"campaign_id": "6tJglf8zd", "inserted": 1} == Entry.model_validate_json(sent.value).vendor
+
+
 # Its topic
 
 

@@ -8,10 +8,10 @@ import pytest
 
 from schemas.journal import Word, call_id
 from stream.core.health import Bury, State
-from stream.core.outcomes import DELIVERED, Blocked, Outcome, Refused, Rejected, Retry, Throttled, Unknown
+from stream.core.outcomes import DELIVERED, Blocked, Delivered, Outcome, Refused, Rejected, Retry, Throttled, Unknown
 from stream.core.records import Batch, Message
 from stream.http import NotSent, Unanswered
-from stream.topics.journal import Page, Standing
+from stream.topics.journal import Facts, Page, Standing
 from tests.simulation.clock import run
 from tests.unit.test_delivery import HOUR, Answers, Desk, SmsVendor, delivered, first, to, worked
 
@@ -103,6 +103,7 @@ class Book:
         self.seconds = seconds
         self.lost = False
         self.words: dict[int, list[Word | None]] = defaultdict(list)
+        self.facts: dict[int, dict[str, str | int]] = {}
         self.committing = self.most_committing = 0
 
     def standing(self, message: Message) -> Standing:
@@ -111,7 +112,8 @@ class Book:
     async def begin(self, message: Message) -> bool:
         return await self._commit(message, "intent")
 
-    async def end(self, message: Message, word: Word | None) -> bool:
+    async def end(self, message: Message, word: Word | None, facts: Facts = ()) -> bool:
+        self.facts[message.record.offset] = dict(facts)
         return await self._commit(message, word)
 
     async def _commit(self, message: Message, word: Word | None) -> bool:
@@ -151,6 +153,15 @@ def test_a_call_starts_after_its_intent_and_settles_after_its_end() -> None:
     assert [["intent"], ["intent"]] == vendor.before
     assert {0: ["intent", "sent"], 1: ["intent", "sent"]} == book.words
     assert {"delivered": 2} == desk.totals
+
+
+def test_what_the_vendor_said_of_a_call_it_took_is_journaled_with_it() -> None:
+    """So that a text is found again in the vendor's statistics."""
+    book = Book()
+
+    delivered(Gateway(lambda _: Delivered(facts=(("campaign_id", "6tJglf8zd"),)), book), "ada", journal=book)
+
+    assert {0: {"campaign_id": "6tJglf8zd"}} == book.facts
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,10 @@ def prose(code: int, name: str, description: str) -> dict[str, Any]:
 
 def test_the_seeds_sample_of_a_taken_text_is_a_delivery() -> None:
     """With the counts, of which one is text, and the campaign."""
-    assert Delivered() == verdict(200, TAKEN)
+    outcome = verdict(200, TAKEN)
+    assert Delivered() == outcome
+    assert isinstance(outcome, Delivered)
+    assert {"campaign_id": "6tJglf8zd", "todo": 1, "done": 1, "inserted": 1} == dict(outcome.facts)
     assert Reply("ok", 200, "200 ok", True, "", 1, 1, 1, "6tJglf8zd") == read(answer(200, TAKEN))
 
 

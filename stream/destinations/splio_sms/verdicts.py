@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.masking import mask
-from stream.core.outcomes import DELIVERED, Blocked, Delivered, Outcome, Rejected, Throttled, Unknown
+from stream.core.outcomes import Blocked, Delivered, Outcome, Rejected, Throttled, Unknown
 from stream.http import Response
 from stream.http.responses import retry_after
 
@@ -120,7 +120,8 @@ def _counted(reply: Reply, numbers: int) -> Delivered | Rejected:
         notes.append("sms_invalid_numbers")
     if inserted < done:
         notes.append("sms_inserted_fewer")
-    return Delivered(tuple(notes)) if notes else DELIVERED
+    facts = {"campaign_id": reply.campaign_id, "todo": reply.todo, "done": reply.done, "inserted": reply.inserted}
+    return Delivered(tuple(notes), tuple((name, fact) for name, fact in facts.items() if fact is not None))
 
 
 def _described(code: int, words: str) -> str:
