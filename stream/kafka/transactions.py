@@ -70,7 +70,7 @@ class Transactions:
                 while self._client is None:
                     try:
                         self._client = await self._start()
-                    except (KafkaError, OSError) as error:
+                    except (KafkaError, OSError, AssertionError) as error:  # asserted: that a broker is known
                         if isinstance(error, TransactionalIdAuthorizationFailed):
                             raise self._forbidden("use the transactional id " + self._id) from error
                         last = error
