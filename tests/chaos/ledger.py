@@ -26,7 +26,7 @@ class Written:
     contact: str
     n: int  # its number within the contact, from 1, in log order
     takers: frozenset[str]  # destinations that must deliver it, or bury it for a cause; the others filter it
-    undeliverable: frozenset[str] = frozenset()  # of the takers: those that reject it for certain (a dead letter is right)
+    undeliverable: frozenset[str] = frozenset()  # takers that reject it for certain
 
 
 @dataclass(frozen=True, slots=True)
