@@ -4,7 +4,8 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+
+from schemas.times import moment, rfc3339
 
 CONNECT = "__connect.errors."
 OURS = "crmstream."
@@ -60,7 +61,7 @@ class DeadLetter:
             f"{OURS}reason": self.reason,
             f"{OURS}detail": self.detail,
             f"{OURS}attempts": str(self.attempts),
-            f"{OURS}first_failed_at": _rfc3339(self.first_failed_at),
+            f"{OURS}first_failed_at": rfc3339(self.first_failed_at),
             f"{OURS}fingerprint": self.fingerprint,
         }
         if self.status is not None:
@@ -78,12 +79,12 @@ class DeadLetter:
             return cls(
                 destination=found[f"{OURS}destination"].decode(),
                 topic=found[f"{CONNECT}topic"].decode(),
-                partition=int(found[f"{CONNECT}partition"]),
-                offset=int(found[f"{CONNECT}offset"]),
+                partition=_count(found[f"{CONNECT}partition"]),
+                offset=_count(found[f"{CONNECT}offset"]),
                 reason=found[f"{OURS}reason"].decode(),
                 detail=found[f"{OURS}detail"].decode(),
-                attempts=int(found[f"{OURS}attempts"]),
-                first_failed_at=datetime.fromisoformat(found[f"{OURS}first_failed_at"].decode()).timestamp(),
+                attempts=_count(found[f"{OURS}attempts"]),
+                first_failed_at=moment(found[f"{OURS}first_failed_at"].decode()),
                 status=int(found[f"{OURS}status"]) if f"{OURS}status" in found else None,
             )
         except KeyError as missing:
@@ -92,5 +93,8 @@ class DeadLetter:
             raise ValueError("not a dead letter: a header is unreadable") from None
 
 
-def _rfc3339(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _count(text: bytes) -> int:
+    """A number that counts something: from 0."""
+    if not text.isdigit():
+        raise ValueError("not a count")
+    return int(text)

@@ -1,8 +1,12 @@
 """Personal data and secrets out of vendors' texts, before they reach a log, a page or a dead letter's header."""
 
+import json
 import re
+from collections.abc import Iterable
+from urllib.parse import quote, quote_plus
 
 LIMIT = 500  # characters of a masked text
+SHORTEST = 3  # characters of a value that `without` looks for: shorter ones name nobody, and are in many a word
 _READ = 4000  # characters looked at: a vendor's answer may be a megabyte
 
 _MASKED = re.compile(
@@ -26,3 +30,27 @@ def mask(text: str) -> str:
     line = " ".join("".join(c if c.isprintable() else " " for c in text[:_READ]).split())
     masked = _MASKED.sub(lambda match: match[0] if match.lastgroup == "uuid" else f"[{match.lastgroup}]", line)
     return masked if len(masked) <= LIMIT and len(text) <= _READ else masked[: LIMIT - 1] + "…"
+
+
+def without(text: str, values: Iterable[str]) -> str:
+    """The text with `[field]` for each of these values, as it is or quoted; where it was cut, also for a beginning.
+
+    No pattern tells that a word is somebody's name: what was sent does.
+    """
+    forms = {form for value in values if len(value) >= SHORTEST for form in _forms(value)}
+    if text.endswith("…"):
+        begun = (form[:size] for form in forms for size in range(SHORTEST, len(form)))
+        low = text[:-1].lower()
+        cut = max((len(start) for start in begun if low.endswith(start.lower())), default=0)
+        text = text[: -1 - cut] + "[field]…" if cut else text
+    low = text.lower()
+    for form in sorted((form for form in forms if form.lower() in low), key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", "[field]", text, flags=re.IGNORECASE)
+    return text
+
+
+def _forms(value: str) -> Iterable[str]:
+    """How the value looks in plain text, in JSON and in a form."""
+    if value.isascii() and value.isalnum():
+        return (value,)
+    return (value, json.dumps(value)[1:-1], quote(value), quote_plus(value))

@@ -1,5 +1,6 @@
 """Replays of dead letters: the headers of a record that is written again, and what is remembered of each letter."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -13,6 +14,8 @@ REPLAY = f"{OURS}replay"  # which replay it came by
 WRITTEN_AT = f"{OURS}written_at"  # when its event was first in the topic, in milliseconds since the epoch
 
 Word: TypeAlias = Literal["replayed", "discarded"]
+
+_NUMBER = re.compile(r"[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +34,12 @@ class ReplayId:
         return int(self.identity.rpartition("/")[2])
 
     @classmethod
-    def of(cls, headers: Iterable[tuple[str, bytes]]) -> "ReplayId | None":
+    def of(cls, headers: Iterable[tuple[str, bytes | None]]) -> "ReplayId | None":
         """The one that a record came by; None where it came by none, or by what nobody can read."""
         for name, value in headers:
             if name == REPLAY:
-                identity, _, number = value.decode(errors="replace").rpartition("#")
-                if number.isdecimal() and identity.rpartition("/")[2].isdecimal():
+                identity, _, number = (value or b"").decode(errors="replace").rpartition("#")
+                if _NUMBER.fullmatch(number) and _NUMBER.fullmatch(identity.rpartition("/")[2]):
                     return cls(identity, int(number))
         return None
 

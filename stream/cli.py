@@ -3,8 +3,7 @@
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -24,7 +23,7 @@ from stream.commands.status import status
 from stream.commands.transforms import transforms
 from stream.commands.verify import verify
 from stream.commands.version import version
-from stream.errors import Exit, UserError
+from stream.errors import Exit, UserError, causes
 
 app = typer.Typer(
     name="crmstream",
@@ -70,21 +69,8 @@ def run(arguments: Sequence[str], *, debug: bool = False, program: typer.Typer =
     except Exception as error:
         if debug:
             traceback.print_exception(error)
-        return max(_tell(each) for each in _causes(error))
+        return max(_tell(each) for each in causes(error))
     return code if isinstance(code, int) else Exit.OK
-
-
-def _causes(error: BaseException) -> Iterator[UserError]:
-    """What went wrong: a task group may have several errors, and one that no user can act on is a bug of ours."""
-    if isinstance(error, BaseExceptionGroup):
-        for each in error.exceptions:
-            yield from _causes(each)
-    elif isinstance(error, UserError):
-        yield error
-    else:
-        frames = traceback.extract_tb(error.__traceback__)
-        where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-        yield UserError(f"unexpected {type(error).__name__}{where}", "a bug: `--debug` shows where it comes from")
 
 
 def _usage(error: typer.TyperException) -> str:

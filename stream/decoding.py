@@ -8,13 +8,13 @@ from typing import Any, Literal
 import orjson
 
 from schemas.events import IDENTIFIED, Event
+from stream.core.nesting import DEPTH, too_deep
 from stream.core.outcomes import Filtered, Rejected
 
 Dialect = Literal["datafly", "segment"]
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 DAY = 86_400.0  # how far ahead of now a producer's clock may be, in seconds
-DEPTH = 200  # of nested objects and lists: orjson writes 254 levels, and a body adds some of its own
 
 TOMBSTONE = Filtered("tombstone")
 TIMESTAMP_REPLACED = ("timestamp_replaced",)
@@ -71,7 +71,7 @@ def _object(value: bytes) -> dict[str, Any]:
         raise UndecodableError(f"not JSON in UTF-8, at line {error.lineno} column {error.colno}") from None
     if type(found) is not dict:
         raise UndecodableError("not a JSON object")
-    if value.count(b"[") + value.count(b"{") > DEPTH and _too_deep(found):
+    if too_deep(value, found):
         raise UndecodableError(f"nested deeper than {DEPTH} levels")
     return found
 
@@ -104,21 +104,6 @@ def _seconds(text: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _too_deep(found: Any) -> bool:
-    """Whether containers are nested beyond DEPTH; level by level, since recursion is what such a payload attacks."""
-    level = [found]
-    for _ in range(DEPTH):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if type(outer) is dict else outer)
-            if type(inner) is dict or type(inner) is list
-        ]
-        if not level:
-            return False
-    return True
 
 
 def _add_snake_case(traits: Any) -> None:

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from stream.core.health import Bury, Delay, Health, Permit, Release, Settle
 from stream.core.lease import Lease
-from stream.core.limits import RateLimit
-from stream.core.outcomes import Blocked, Delivered, Outcome, Refused, Rejected, Retry, Throttled, Unknown
+from stream.core.limits import Limit
+from stream.core.outcomes import Blocked, Delivered, Outcome, Refused, Rejected, Retry, Throttled, Unknown, impersonal
 from stream.core.records import Batch, Message, Record
 from stream.core.scheduler import Scheduler
 from stream.destinations.base import Calls
@@ -24,7 +24,9 @@ from stream.http.tokens import TokenRefused
 from stream.once import Intents, Once
 from stream.telemetry.metrics import Meters
 
+CERTIFICATE = "look at base_url, http.ca_file and this machine's clock"
 CHECK_SECONDS = 15.0  # what a connection test may take
+CHECK_CALLS = 10  # about so many are in it: what they wait for their turn comes on top
 
 
 class Burials(Protocol):
@@ -43,7 +45,7 @@ class Delivery:
         *,
         scheduler: Scheduler,
         health: Health,
-        limit: RateLimit,
+        limit: Limit,
         lease: Lease,
         burials: Burials,
         meters: Meters,
@@ -226,6 +228,7 @@ class Delivery:
             if outcomes is None:
                 await self._split(batch)
                 return
+            outcomes = impersonal(outcomes, [message.fields for message in batch])
             if self.scheduler.keys == 1 and any(isinstance(outcome, Retry) for outcome in outcomes):
                 await self.check()  # no other key can tell an outage from this message's own fault
             for message, outcome in zip(batch.messages, outcomes, strict=True):
@@ -251,7 +254,7 @@ class Delivery:
             detail = f"no answer: {error}"
             return [Retry(detail) if self.destination.repeatable else Unknown(detail)] * len(batch)
         except CertificateRefused as error:
-            return [Blocked(f"certificate not trusted: {error}", hint="look at base_url and http.ca_file")] * len(batch)
+            return [Blocked(f"certificate not trusted: {error}", hint=CERTIFICATE)] * len(batch)
         except TokenRefused as error:
             return [self._without_token(error)] * len(batch)
         except Refused as refusal:
@@ -311,29 +314,33 @@ class Delivery:
             if self.scheduler.seize(message):
                 await self.bury(message, self.health.bury_exhausted(message))
 
-    async def check(self) -> None:
-        """Run the connection test and tell the state machine."""
+    async def check(self) -> bool:
+        """Run the connection test and tell the state machine. False where the partitions went away in its midst."""
         started = self._loop.time()
         self.health.begin_check()
         refusal: str | None = None
         try:
-            async with asyncio.timeout(CHECK_SECONDS):
+            async with asyncio.timeout(CHECK_SECONDS + CHECK_CALLS * self._limit.interval):
                 async for check in self.destination.check():
                     if check.ok is False and refusal is None:
                         refusal = f"{check.name}: {check.text}" + (f". {check.hint}" if check.hint else "")
         except (NotSent, Unanswered, TimeoutError) as error:
+            if self._limit.free_at() == float("inf"):  # it was held, not the vendor gone
+                self.health.call_off(Batch([], started, canary=True))
+                return False
             self.health.unreachable(f"connection test: {error or 'no answer in time'}", started, self._loop.time())
-            return
+            return True
         except CertificateRefused as error:
-            refusal = f"certificate not trusted: {error}"
+            refusal = f"certificate not trusted: {error}. {CERTIFICATE}"
         except TokenRefused as error:
             outcome = self._without_token(error)
             if not isinstance(outcome, Blocked):
                 self.health.unreachable(f"connection test: {error}", started, self._loop.time())
-                return
+                return True
             refusal = f"{outcome.detail}. {outcome.hint}"
         self.health.checked(refusal, started, self._loop.time(), pending=self.scheduler.keys > 0)
         self.wake()
+        return True
 
     def _enter(self) -> None:
         self.in_flight += 1

@@ -1,6 +1,9 @@
 """Errors that a user can act on. Anything else that escapes is a bug and keeps its traceback."""
 
+import traceback
+from collections.abc import Iterator
 from enum import IntEnum
+from pathlib import Path
 
 
 class Exit(IntEnum):
@@ -27,3 +30,20 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return f"{self.text} ({self.hint})" if self.hint else self.text
+
+
+class Bug(UserError):
+    """An error that no user can act on, told like one: what it was and where, without its text."""
+
+
+def causes(error: BaseException) -> Iterator[UserError]:
+    """What went wrong: a task group may have several errors, and one that no user can act on is a bug of ours."""
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from causes(each)
+    elif isinstance(error, UserError):
+        yield error
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+        yield Bug(f"unexpected {type(error).__name__}{where}", "a bug: `--debug` shows where it comes from")

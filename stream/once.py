@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from schemas.journal import Word
 from stream.core.health import Bury, Permit
 from stream.core.lease import Lease
-from stream.core.limits import RateLimit
+from stream.core.limits import Limit
 from stream.core.outcomes import Delivered, Outcome, Unknown
 from stream.core.records import Batch, Message
 from stream.topics.journal import Facts, Standing
@@ -38,7 +38,7 @@ class Once:
         self._loop = asyncio.get_running_loop()
         self._beginning = 0  # calls whose intents are being committed
 
-    def crowded(self, limit: RateLimit) -> bool:
+    def crowded(self, limit: Limit) -> bool:
         """Whether another call would wait for its turn with its intent committed, to be parked if we die meanwhile."""
         return self._beginning > 0 and limit.interval > BEGINNING_SECONDS
 

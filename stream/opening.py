@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
-from stream.core.limits import RateLimits
+from stream.core.limits import Limits, RateLimits
 from stream.destinations import REGISTRY
 from stream.destinations.base import Destination, DestinationSettings, secrets
 from stream.errors import Exit, UserError
@@ -18,7 +18,7 @@ async def open_destination(
     settings: DestinationSettings,
     http: HttpSettings,
     *,
-    limits: RateLimits | None = None,
+    limits: Limits | None = None,
     observe: Callable[[str, float], None] = lambda _status, _seconds: None,
 ) -> AsyncIterator[Destination]:
     """A destination with its connections, closed at the end."""
@@ -30,6 +30,7 @@ async def open_destination(
         transport,
         settings.base_url,
         calls.token(settings),
+        addresses=settings.addresses,
         limiter=limits.first,
         others=limits.by_name,
         timeout=http.timeout,

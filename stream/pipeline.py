@@ -14,7 +14,7 @@ import structlog
 
 from stream.core.health import Bury, Permit, State
 from stream.core.lease import Lease
-from stream.core.limits import RateLimits
+from stream.core.limits import Limits
 from stream.core.offsets import Mark, OffsetTracker
 from stream.core.outcomes import Filtered, Rejected
 from stream.core.records import Message, Record
@@ -94,7 +94,7 @@ class Pipeline:
         delivery: Delivery,
         burials: Burials,
         lease: Lease,
-        limits: RateLimits,
+        limits: Limits,
         meters: Meters,
         buffer: int,
         buffer_bytes: int,
@@ -128,6 +128,8 @@ class Pipeline:
         self._letters: deque[tuple[Record, OffsetTracker, Rejected]] = deque()
         self._letter_waits = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._own = asyncio.Event()  # partitions are ours, and with them a share of the rate
+        self._tested = False
         self._commit_now = asyncio.Event()
         self._stood_since: dict[OffsetTracker, float] = {}
         self._targets: dict[Partition, int] | None = None  # of `--drain`
@@ -136,13 +138,14 @@ class Pipeline:
 
     async def run(self, *, drain: bool = False) -> None:
         """Deliver until `stop`, then leave cleanly. *drain*: stop when what the topics held at the start is settled."""
-        await self.delivery.check()  # a destination that is refused starts blocked
+        self._limits.hold(self._loop.time())
         await self._source.open(self)
         try:
             if drain:
                 self._targets = await self._source.ends()
             async with asyncio.TaskGroup() as tasks:
-                turns = [self._read, self._commit_regularly, self._bury_letters, self._watch, self.delivery.run]
+                turns = [self._read, self._test, self._commit_regularly, self._bury_letters, self._watch]
+                turns.append(self.delivery.run)
                 if self._receipts is not None:
                     turns.append(self._receipts.write_regularly)
                 running = [tasks.create_task(turn(), name=f"{self.name} {turn.__name__.strip('_')}") for turn in turns]
@@ -161,6 +164,7 @@ class Pipeline:
 
     async def revoke(self) -> None:
         """Give the partitions up: finish what is in flight, commit, and hear no more of them."""
+        self._own.clear()
         self.delivery.health.drain()
         try:
             async with asyncio.timeout(self._drain):
@@ -176,6 +180,7 @@ class Pipeline:
         if self._receipts is not None:
             await self._receipts.finish()
         self._lease.lose()
+        self._limits.hold(self._loop.time())
         self.final_totals = sum((Counter(tracker.totals) for tracker in self.trackers), Counter[str]())
         for tracker in self.trackers:
             tracker.close()
@@ -189,14 +194,28 @@ class Pipeline:
         now = self._loop.time()
         self.trackers = list(trackers)
         self.assigned = True
-        everyone = max(1, sum(self._source.partitions.values()))
-        self._limits.share(max(1, len(trackers)) / everyone, now)
+        if trackers:
+            self._limits.share(len(trackers) / max(len(trackers), sum(self._source.partitions.values())), now)
+            self._own.set()
         for companion in self._companions:
             await companion.assigned(trackers)
         await self._commit(self.trackers)
+        if self._tested or not trackers:
+            self._begin()
+        log.info("assigned", destination=self.name, partitions=len(trackers))
+
+    async def _test(self) -> None:
+        """Run the connection test once there is a share of the rate for it: a refused destination starts blocked."""
+        while not self._tested:
+            await self._own.wait()
+            self._tested = await self.delivery.check()
+        if self._own.is_set():
+            self._begin()
+
+    def _begin(self) -> None:
+        """Let calls start."""
         if not self._stopping.is_set():
             self.delivery.health.assign()
-        log.info("assigned", destination=self.name, partitions=len(trackers))
         self.delivery.wake()
 
     # Reading
@@ -374,9 +393,10 @@ class Pipeline:
         health = self.delivery.health
         waiting = self._waiting_heads()
         partitions = tuple(self._partition(tracker, waiting) for tracker in self.trackers)
+        testing = bool(self.trackers) and not self._tested
         return DestinationState(
-            state=str(state) if self.assigned else "unassigned",
-            reason=health.reason(),
+            state="unassigned" if testing or not self.assigned else str(state),
+            reason="the connection test is under way" if testing else health.reason(),
             since=datetime.fromtimestamp(self._wall() - (now - health.since), UTC).isoformat(timespec="seconds"),
             assigned=self.assigned,
             lag=sum(partition.lag for partition in partitions),

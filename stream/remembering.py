@@ -10,8 +10,9 @@ from stream.mapping import Maps
 from stream.pipeline import Companion
 from stream.settings import Settings
 from stream.topics import names
+from stream.topics.beside import Beside
 from stream.topics.erasures import Erasures, Writes
-from stream.topics.state import State, ensure_changelogs
+from stream.topics.state import State, changelogs
 from stream.topics.traits import Traits
 
 log = structlog.get_logger()
@@ -21,6 +22,7 @@ log = structlog.get_logger()
 class Memory:
     """What is kept for one destination, as far as anything is."""
 
+    beside: Beside | None = None
     state: State | None = None
     traits: Traits | None = None
     erasures: Erasures | None = None
@@ -28,7 +30,7 @@ class Memory:
     @property
     def companions(self) -> tuple[Companion, ...]:
         """What lives with the pipeline's partitions, in the order in which it takes them on."""
-        return tuple(each for each in (self.state, self.traits, self.erasures) if each is not None)
+        return tuple(each for each in (self.beside, self.state, self.traits, self.erasures) if each is not None)
 
 
 def erasures_of(settings: Settings, producer: Writes) -> Erasures | None:
@@ -64,8 +66,9 @@ async def memory_of(
     remembers = settings.source.remember_traits and bool(mapping.traits or erasures)
     if not (remembers or stateful):
         return Memory(erasures=erasures)
-    group = f"{settings.source.group}.{name}"
-    await ensure_changelogs(admin, group, settings.source.topics, create=settings.kafka.create_topics)
+    group = settings.source.group_of(name)
+    beside = Beside(admin, changelogs(group), create=settings.kafka.create_topics)
+    await beside.ensure(settings.source.topics)
     state = State(settings.kafka, admin=admin, producer=producer, folder=settings.state.folder, group=group)
     traits = Traits(state, mapping.traits, destination=name, erasures=erasures) if remembers else None
-    return Memory(state, traits, erasures)
+    return Memory(beside, state, traits, erasures)

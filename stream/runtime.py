@@ -17,8 +17,10 @@ def new_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def run_until_signalled(main: Coroutine[Any, Any, None], *, stop: Callable[[], None]) -> None:
-    """Run *main*. The first SIGTERM or SIGINT calls *stop*; a second one ends the process at once."""
+def run_until_signalled(
+    main: Coroutine[Any, Any, None], *, stop: Callable[[], None], leave: Callable[[], None] | None = None
+) -> None:
+    """Run *main*. The first SIGTERM or SIGINT calls *stop*; a second one calls *leave* and ends the process at once."""
 
     async def with_signals() -> None:
         loop = asyncio.get_running_loop()
@@ -26,6 +28,8 @@ def run_until_signalled(main: Coroutine[Any, Any, None], *, stop: Callable[[], N
 
         def on_signal(number: int) -> None:
             if heard:
+                if leave is not None:
+                    leave()
                 os._exit(128 + number)
             heard.append(number)
             stop()

@@ -6,7 +6,6 @@ When one is due is `stream.runs`'s, what is in it `stream.topics.rows`'s.
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import structlog
 
@@ -15,7 +14,7 @@ from stream.core.limits import BurialLimit
 from stream.core.offsets import OffsetTracker
 from stream.core.outcomes import DELIVERED, Delivered, Outcome, Throttled
 from stream.core.ranges import RangeTracker
-from stream.core.records import Batch, Fields, Message
+from stream.core.records import Batch, Fields, Message, StandIn
 from stream.delivery import Delivery
 from stream.destinations.base import Calls, Check, Runs
 from stream.http import Request
@@ -31,19 +30,6 @@ log = structlog.get_logger()
 
 class GivenUp(Exception):
     """The run must not become visible: its partitions are being taken away, or may have been."""
-
-
-@dataclass(frozen=True, slots=True)
-class NoRecord:
-    """Stands where a message has the record it came from: a run comes from many."""
-
-    topic: str = ""
-    partition: int = 0
-    offset: int = 0
-    timestamp: int = 0
-    key: bytes | None = None
-    value: bytes | None = None
-    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class Run(Calls):
@@ -162,7 +148,7 @@ class Run(Calls):
 
         def judge(row: Waiting, tracker: OffsetTracker) -> str | None:
             persons = () if row.person is None else (row.person,)
-            newest = NoRecord(timestamp=row.stamp)
+            newest = StandIn(timestamp=row.stamp)
             return gate(Message(row.contact, {}, b"", newest, tracker, row.time, persons=persons))
 
         return judge
@@ -191,7 +177,8 @@ class Uploads(Delivery):
     def request(self) -> None:
         """A run is due: it starts as soon as one may."""
         if self.due is None:
-            self.due = Message("run", {}, b"", NoRecord(), OffsetTracker("", 0, 0), self._wall())
+            # a run comes from many records
+            self.due = Message("run", {}, b"", StandIn(), OffsetTracker("", 0, 0), self._wall())
             self.scheduler.add(self.due, self._loop.time())
         self.wake()
 

@@ -9,7 +9,7 @@ from random import Random
 
 from stream.core.health import Health
 from stream.core.lease import Lease
-from stream.core.limits import BurialLimit, RateLimits
+from stream.core.limits import BurialLimit, Limits, Quota, RateLimits
 from stream.core.offsets import OffsetTracker
 from stream.core.ranges import RangeTracker
 from stream.core.records import Message
@@ -30,9 +30,10 @@ from stream.runs import RunPipeline
 from stream.settings import Settings, mapping_of, topics_read
 from stream.telemetry.metrics import Meters
 from stream.topics import names
+from stream.topics.beside import Beside
 from stream.topics.dead_letters import DeadLetters
 from stream.topics.erasures import Erasures
-from stream.topics.journal import Journal, ensure
+from stream.topics.journal import Journal, journals
 from stream.topics.privacy import Desk, Requests
 from stream.topics.receipts import Receipts
 from stream.topics.rows import Rows
@@ -49,7 +50,7 @@ class Parts:
     make: Make
     memory: Memory
     burials: DeadLetters
-    limits: RateLimits
+    limits: Limits
     lease: Lease
     meters: Meters
     gate: Callable[[Message], str | None] | None
@@ -73,12 +74,13 @@ class Wiring:
         self._producer = producer
         self._erasures = erasures
         self._accept_loss = accept_loss
+        self._quotas: dict[str, Quota] = {}
 
     async def pipeline(self, stack: AsyncExitStack, name: str) -> Pipeline:
         """The pipeline of destination *name*; its connections end with the *stack*. Raises UserError."""
         own = self._settings.destinations[name]
         meters = Meters(name)
-        limits = RateLimits(own.rates, asyncio.get_running_loop().time())
+        limits = self._limits(own)
         destination = await stack.enter_async_context(
             open_destination(own, self._settings.http, limits=limits, observe=meters.request)
         )
@@ -89,7 +91,7 @@ class Wiring:
         return await self._of_calls(name, destination, parts)
 
     async def _parts(
-        self, name: str, own: DestinationSettings, destination: Destination, limits: RateLimits, meters: Meters
+        self, name: str, own: DestinationSettings, destination: Destination, limits: Limits, meters: Meters
     ) -> Parts:
         settings = self._settings
         make, memory = await self._make(name, destination)
@@ -98,7 +100,7 @@ class Wiring:
                 settings.kafka,
                 admin=self._admin,
                 topics=topics_read(settings, own),
-                group=self._group(name),
+                group=settings.source.group_of(name),
                 start=settings.source.start,
                 window=settings.source.window,
                 accept_loss=self._accept_loss,
@@ -113,6 +115,18 @@ class Wiring:
             gate=gate(own.max_age, destination, memory.erasures),
             receipts=self._receipts(name),
         )
+
+    def _limits(self, own: DestinationSettings) -> Limits:
+        """What a destination is paced by: its own limits, or those of the account that it shares with others."""
+        now = asyncio.get_running_loop().time()
+        if own.quota is None:
+            return RateLimits(own.rates, now)
+        if own.quota not in self._quotas:
+            sharing = [
+                each for each in self._settings.destinations.values() if each.enabled and each.quota == own.quota
+            ]
+            self._quotas[own.quota] = Quota(own.rates, len(sharing), now)
+        return self._quotas[own.quota].limits()
 
     async def _make(self, name: str, destination: Destination) -> tuple[Make, Memory]:
         """What makes messages of the records, and what it remembers. One that answers requests gets its desk."""
@@ -150,7 +164,10 @@ class Wiring:
 
     async def _of_calls(self, name: str, calls: Calls, parts: Parts) -> Pipeline:
         settings, own = self._settings, self._settings.destinations[name]
-        journal = None if calls.repeatable else await self._journal(name, calls, parts.source)
+        companions, journal = parts.memory.companions, None
+        if not calls.repeatable:
+            beside, journal = await self._journal(name, calls, parts.source)
+            companions += (beside, journal)
         delivery = Delivery(
             calls,
             scheduler=Scheduler(
@@ -190,7 +207,7 @@ class Wiring:
             commit_every=settings.source.commit_every,
             drain=settings.source.drain,
             wall=time.time,
-            companions=(*parts.memory.companions, *(() if journal is None else (journal,))),
+            companions=companions,
             receipts=parts.receipts,
         )
 
@@ -247,22 +264,20 @@ class Wiring:
             receipts=parts.receipts,
         )
 
-    async def _journal(self, name: str, calls: Calls, source: Source) -> Journal:
-        """What a destination needs whose calls must not be repeated."""
-        settings, group = self._settings, self._group(name)
-        await ensure(self._admin, group=group, topics=settings.source.topics, create=settings.kafka.create_topics)
-        return Journal(settings.kafka, group=group, rule=calls.intent, lost=source.rejoin, wall=time.time)
+    async def _journal(self, name: str, calls: Calls, source: Source) -> tuple[Beside, Journal]:
+        """What a destination needs whose calls must not be repeated; its topics are made where they are missing."""
+        settings, group = self._settings, self._settings.source.group_of(name)
+        beside = Beside(self._admin, journals(group), create=settings.kafka.create_topics)
+        await beside.ensure(settings.source.topics)
+        return beside, Journal(settings.kafka, group=group, rule=calls.intent, lost=source.rejoin, wall=time.time)
 
     def _receipts(self, name: str) -> Receipts | None:
         """Where a destination's receipts go, if any are wanted."""
-        wanted = self._settings.receipts
+        wanted, group = self._settings.receipts, self._settings.source.group_of(name)
         if wanted is None:
             return None
-        return Receipts(self._producer, topic=wanted.topic, group=self._group(name), destination=name, wall=time.time)
+        return Receipts(self._producer, topic=wanted.topic, group=group, destination=name, wall=time.time)
 
     def _burial_limit(self) -> BurialLimit | None:
         stop_above = self._settings.dead_letters.stop_above
         return BurialLimit(stop_above.percent, stop_above.of) if stop_above else None
-
-    def _group(self, name: str) -> str:
-        return f"{self._settings.source.group}.{name}"

@@ -11,8 +11,9 @@ import structlog
 
 if TYPE_CHECKING:
     from tests.kafka.broker import Broker
+    from tests.kafka.cluster import Cluster
 
-BROKERS = {"broker", "own_broker"}
+BROKERS = {"broker", "own_broker", "own_cluster"}
 LEFT_OUT = pytest.StashKey[bool]()
 _numbers = count(1)
 
@@ -46,6 +47,15 @@ def own_broker() -> Iterator["Broker"]:
     from tests.kafka.broker import running_broker
 
     with running_broker() as own:
+        yield own
+
+
+@pytest.fixture
+def own_cluster() -> Iterator["Cluster"]:
+    """Three brokers for one test, of which it may take one at a time."""
+    from tests.kafka.cluster import running_cluster
+
+    with running_cluster() as own:
         yield own
 
 

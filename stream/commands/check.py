@@ -24,9 +24,13 @@ def check(
 ) -> int:
     """Read the file and say what is wrong in it. Without network, unless told to connect."""
     from stream.destinations.base import Check
-    from stream.settings import load
+    from stream.settings import examine, exposed
 
-    settings = load(config)
+    settings, written = examine(config)
+    for place in written:
+        warn(f"{place} is a secret in the file itself: ${{NAME}} or ${{file:PATH}} keeps it out")
+    for sentence in exposed(settings):
+        warn(sentence)
     if connect:
         return _connect(settings, as_json=as_json)
     for name, destination in settings.destinations.items():

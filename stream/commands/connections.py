@@ -162,9 +162,8 @@ def _refused(error: Exception, settings: DestinationSettings) -> Check:
         case UserError():
             return Check("connection", False, error.text, error.hint)
         case CertificateRefused():
-            return Check(
-                "connection", False, f"the certificate is not trusted: {error}", "see http.ca_file and base_url"
-            )
+            hint = "see base_url, http.ca_file and this machine's clock"
+            return Check("connection", False, f"the certificate is not trusted: {error}", hint)
         case NotSent() | Unanswered() | TimeoutError():
             text = f"{settings.address}: {error or 'no answer in time'}"
             return Check("connection", False, text, "see base_url, http.proxy and the vendor's status page")

@@ -4,15 +4,14 @@ What follows from it is `stream.core.balance`'s.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from schemas.receipts import key
 from stream.core.balance import Evidence, Point
-from stream.errors import UserError
-from stream.kafka.admin import Admin, BrokerUnavailable
+from stream.kafka.admin import Admin
 from stream.settings import Settings, topics_read
 from stream.topics.dead_letters import letters
 from stream.topics.receipts import receipts
@@ -59,6 +58,7 @@ async def gather(settings: Settings) -> Gathered:
             (topic, number) for topic, count in counts.items() for number in range(count)
         )
         points, unseen = await _receipts(settings, admin)
+        unseen += _left_out(points, settings, destinations)
         committed = await _committed(settings, admin, places)
         buried, letters_gone = await _letters(settings, admin)
         ends = await admin.end_offsets(begins)
@@ -66,8 +66,8 @@ async def gather(settings: Settings) -> Gathered:
         place: Evidence(
             begin=begins[place[1:]],
             end=ends[place[1:]],
-            from_begin=settings.source.start == "earliest",
-            receipts=points.get(key(_group(settings, place.destination), *place[1:]), ()),
+            from_begin=settings.source.start == "earliest" or _is_new(place, committed),
+            receipts=points.get(key(settings.source.group_of(place.destination), *place[1:]), ()),
             committed=committed.get(place),
             letters=buried.get(place, ()),
         )
@@ -76,12 +76,27 @@ async def gather(settings: Settings) -> Gathered:
     return Gathered(evidence, letters_gone, unseen)
 
 
+def _is_new(place: Place, committed: Collection[Place]) -> bool:
+    """Whether the partition appeared after its group had positions: such ones are read from their beginning."""
+    return place not in committed and any(other.destination == place.destination for other in committed)
+
+
+def _left_out(points: Iterable[bytes], settings: Settings, shown: Iterable[str]) -> list[str]:
+    """The groups of this file's that have receipts, but not an enabled destination: what is with them nobody sees."""
+    groups = {place.rsplit(b"/", 2)[0].decode(errors="replace") for place in points}
+    ours = {group for group in groups if group.startswith(settings.source.group_of(""))}
+    return [
+        f"group {group} has receipts, and is of no enabled destination in the file: what it left undone is not shown"
+        for group in sorted(ours - {settings.source.group_of(name) for name in shown})
+    ]
+
+
 async def _receipts(settings: Settings, admin: Admin) -> tuple[dict[bytes, list[Point]], list[str]]:
     """The receipts by their key, as they were written, and what is missing without them."""
     found: defaultdict[bytes, list[Point]] = defaultdict(list)
     if settings.receipts is None:
         return found, [NO_RECEIPTS]
-    if not await _exists(admin, settings.receipts.topic):
+    if not await admin.has(settings.receipts.topic):
         return found, [f"there is no topic {settings.receipts.topic} yet: no receipts were written"]
     async with aclosing(receipts(settings.kafka, settings.receipts.topic)) as written:
         async for place, point in written:
@@ -95,7 +110,7 @@ async def _committed(settings: Settings, admin: Admin, places: Iterable[Place]) 
     for place in places:
         partitions[place.destination].append(place[1:])
     for name, own in partitions.items():
-        commits = await admin.group_offsets(_group(settings, name), own)
+        commits = await admin.group_offsets(settings.source.group_of(name), own)
         found.update({Place(name, *partition): commit for partition, commit in commits.items()})
     return found
 
@@ -104,7 +119,7 @@ async def _letters(settings: Settings, admin: Admin) -> tuple[dict[Place, list[i
     """The offsets that dead letters are about, and how many records are gone from the letters' topic."""
     found: defaultdict[Place, list[int]] = defaultdict(list)
     topic = settings.dead_letters.topic
-    if not await _exists(admin, topic):
+    if not await admin.has(topic):
         return found, 0
     count = (await admin.partitions([topic]))[topic]
     gone = sum((await admin.begin_offsets((topic, number) for number in range(count))).values())
@@ -113,17 +128,3 @@ async def _letters(settings: Settings, admin: Admin) -> tuple[dict[Place, list[i
             about = letter.about
             found[Place(about.destination, about.topic, about.partition)].append(about.offset)
     return found, gone
-
-
-async def _exists(admin: Admin, topic: str) -> bool:
-    try:
-        await admin.partitions([topic])
-    except BrokerUnavailable:
-        raise
-    except UserError:
-        return False
-    return True
-
-
-def _group(settings: Settings, destination: str) -> str:
-    return f"{settings.source.group}.{destination}"

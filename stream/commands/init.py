@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stream.commands import CONFIG
+from stream.commands import CONFIG, known
 
 TEMPLATE = Path(__file__).with_name("init.yaml")
 
@@ -32,16 +32,9 @@ def init(types: Types = None) -> None:
 
 def configuration(types: list[str]) -> str:
     """The text of a configuration with these types of destination, or with all; UserError for an unknown one."""
-    from difflib import get_close_matches
-
     from stream.destinations import REGISTRY
-    from stream.errors import Exit, UserError
 
-    for name in types:
-        if name not in REGISTRY:
-            near = get_close_matches(name, REGISTRY, n=1) or REGISTRY
-            raise UserError(f"there is no type {name}", f"known: {', '.join(near)}", Exit.BAD_FILE)
-    names = dict.fromkeys(types or REGISTRY)
+    names = dict.fromkeys(known(name, REGISTRY, "type") for name in types or REGISTRY)
     text = TEMPLATE.read_text("utf-8")
     if any(REGISTRY[name].calls.reads == "privacy_requests" for name in names):
         text = _switched_on(text, "privacy")

@@ -64,7 +64,7 @@ async def from_kafka(settings: Settings) -> State:
         found = {}
         for name, destination in enabled.items():
             own = [partition for partition in partitions if partition[0] in topics_read(settings, destination)]
-            committed = await admin.group_offsets(f"{settings.source.group}.{name}", own)
+            committed = await admin.group_offsets(settings.source.group_of(name), own)
             seen = [_seen(p, committed.get(p), begins[p], ends[p], settings.source) for p in own]
             found[name] = _destination(seen, commands.get(name))
     return {"destinations": found, "source": "kafka"}

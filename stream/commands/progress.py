@@ -1,11 +1,20 @@
 """A progress bar for `run --drain`, on terminals only."""
 
 import asyncio
+from collections.abc import Mapping
+from typing import Protocol
 
-from stream.app import App
+from stream.telemetry.state import DestinationState
 
 
-async def deliver(app: App, *, drain: bool) -> None:
+class Delivers(Protocol):
+    """One process's work, or that of several workers."""
+
+    async def run(self, *, drain: bool) -> None: ...
+    def snapshots(self) -> Mapping[str, DestinationState]: ...
+
+
+async def deliver(app: Delivers, *, drain: bool) -> None:
     """Run the app; with *drain* and a terminal, show how much of the topics is still to be delivered."""
     async with asyncio.TaskGroup() as tasks:
         bar = tasks.create_task(_show(app)) if drain else None
@@ -14,7 +23,7 @@ async def deliver(app: App, *, drain: bool) -> None:
             bar.cancel()
 
 
-async def _show(app: App) -> None:
+async def _show(app: Delivers) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

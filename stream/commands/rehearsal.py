@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -13,7 +12,7 @@ from schemas.events import Event
 from stream.commands.lines import Line
 from stream.core.offsets import OffsetTracker
 from stream.core.outcomes import Filtered
-from stream.core.records import Batch, Message
+from stream.core.records import Batch, Message, Record, StandIn
 from stream.decoding import decode
 from stream.destinations import REGISTRY
 from stream.destinations.base import Destination, secrets
@@ -31,19 +30,6 @@ FILE = "file", 0  # stands for topic and partition
 NOWHERE = OffsetTracker(*FILE, 0)  # nothing is settled
 
 
-@dataclass(frozen=True, slots=True)
-class Unsent:
-    """A line of a file as the record it would be in the topic, were it produced now."""
-
-    value: bytes
-    timestamp: int
-    topic: str = FILE[0]
-    partition: int = FILE[1]
-    offset: int = 0
-    key: bytes | None = None
-    headers: tuple[tuple[str, bytes], ...] = ()
-
-
 class Rehearsal:
     """The enabled destinations of a configuration, and what they would make of events."""
 
@@ -54,7 +40,7 @@ class Rehearsal:
     def shown(self, line: Line) -> Iterator[dict[str, Any]]:
         """What becomes of a line, as `preview` shows it: an object for each destination, or for each of its calls."""
         now = time.time()
-        record = Unsent(line.content, int(now * 1000), offset=line.number)
+        record = StandIn(line.content, int(now * 1000), *FILE, offset=line.number)
         decoded = decode(record.value, record.timestamp, now, self._dialect)
         name = decoded.event or None if isinstance(decoded, Event) else None
         for part in self._parts:
@@ -85,7 +71,7 @@ class Part:
             traits=traits,
         )
 
-    def shown(self, record: Unsent) -> Iterator[dict[str, Any]]:
+    def shown(self, record: Record) -> Iterator[dict[str, Any]]:
         """The outcome and, where it is sent, each request."""
         made = self._make(record, NOWHERE)
         if isinstance(made, Message) and self._gate is not None and (reason := self._gate(made)):

@@ -9,6 +9,9 @@ from stream.commands import CONFIG, ConfigFile
 
 def run(
     config: ConfigFile = CONFIG,
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, metavar="N", help="Processes that share the partitions; one a core.")
+    ] = 1,
     only: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Run this destination alone; repeatable.")
     ] = None,
@@ -19,13 +22,22 @@ def run(
     ] = False,
 ) -> None:
     """Deliver events until stopped: SIGTERM and Ctrl-C finish what is in flight, a second one leaves at once."""
+    import structlog
+
     from stream.app import App
     from stream.commands.progress import deliver
     from stream.runtime import run_until_signalled
-    from stream.settings import load
+    from stream.settings import exposed, load
     from stream.telemetry import logs
+    from stream.workers import Workers
 
     settings = load(config)
     logs.configure()
-    app = App(settings, only=only or (), accept_loss=accept_loss)
-    run_until_signalled(deliver(app, drain=drain), stop=app.stop)
+    for sentence in exposed(settings):
+        structlog.get_logger().warning("unencrypted", what=sentence)
+    if workers == 1:
+        app = App(settings, only=only or (), accept_loss=accept_loss)
+        run_until_signalled(deliver(app, drain=drain), stop=app.stop)
+    else:
+        several = Workers(settings, workers, only=only or (), accept_loss=accept_loss)
+        run_until_signalled(deliver(several, drain=drain), stop=several.stop, leave=several.leave)

@@ -5,12 +5,12 @@ Where the evidence comes from is in `evidence.py`, what follows from it in `stre
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from math import inf
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from schemas.times import moment, rfc3339
 from stream.commands import CONFIG, ConfigFile, warn
 from stream.errors import Exit, UserError
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 HINTS = {
     "moved": "another tool or consumer committed for group {group}, which only crmstream may; to deliver what was "
     "passed over, stop its members and set the position back to the first of these offsets",
+    "gone": "Kafka drops a group's positions when the topic or the group is deleted, and when the group was away for "
+    "longer than the broker's offsets.retention.minutes",
     "lost": "the topic's retention is shorter than a delivery may take: make it longer; `run --accept-loss` goes on "
     "without what is gone",
     "letters": "{dead} must keep what it has (cleanup.policy=delete, retention.ms=-1): {gone:,} records are gone from "
@@ -98,7 +100,7 @@ def _range(uneven: "Uneven") -> str:
 
 def _hint(uneven: "Uneven", place: "Place", settings: "Settings", gathered: "Gathered") -> str:
     return HINTS[uneven.cause].format(
-        group=f"{settings.source.group}.{place.destination}",
+        group=settings.source.group_of(place.destination),
         dead=settings.dead_letters.topic,
         gone=gathered.letters_gone,
     )
@@ -110,8 +112,8 @@ def _described(place: "Place", found: "Balance", settings: "Settings", gathered:
         **place._asdict(),
         "first": found.first.position,
         "end": found.end,
-        "from": _rfc3339(found.first.at),
-        "to": _rfc3339(found.until),
+        "from": _time(found.first.at),
+        "to": _time(found.until),
         **_numbers(found),
         "even": found.even,
         "uneven": [
@@ -142,7 +144,7 @@ def _table(balances: dict["Place", "Balance"]) -> Iterator[str]:
     rows = []
     for place, found in balances.items():
         numbers = ["" if number is None else f"{number:,}" for number in _numbers(found).values()]
-        times = [text or "" for text in (_rfc3339(found.first.at), _rfc3339(found.until))]
+        times = [text or "" for text in (_time(found.first.at), _time(found.until))]
         verdict = "even" if found.even else f"not even: {found.uneven[0].cause}"
         where = [place.destination, f"{place.topic}/{place.partition}", f"{found.first.position}-{found.end}"]
         rows.append([*where, *times, *numbers, verdict])
@@ -168,13 +170,10 @@ def _moment(text: str | None, option: str) -> float | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        return moment(text)
     except ValueError:
         raise UserError(f"{option}: {text!r} is not a time {FORM}", exit_code=Exit.BAD_FILE) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _rfc3339(seconds: float | None) -> str | None:
-    if seconds is None or seconds == inf:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None or seconds == inf else rfc3339(seconds)

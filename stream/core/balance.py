@@ -15,9 +15,9 @@ from typing import Literal, TypeAlias
 from stream.core.offsets import MAX_WINDOW, decode
 from stream.core.outcomes import Counted
 
-Cause: TypeAlias = Literal["moved", "lost", "letters", "counters", "anew"]
-"""Somebody moved the position; retention was faster; dead letters are missing; there are more outcomes than offsets;
-the log is shorter than what was settled of it."""
+Cause: TypeAlias = Literal["moved", "gone", "lost", "letters", "counters", "anew"]
+"""Somebody moved the position; there is none any more; retention was faster; dead letters are missing; there are more
+outcomes than offsets; the log is shorter than what was settled of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +235,8 @@ def _end(evidence: Evidence, now: Point | None, history: Sequence[Point]) -> Ite
     if evidence.committed is None:
         if history:
             again = evidence.begin if evidence.from_begin else evidence.end
-            yield _jump(known, again, "the group has no position any more")
+            text = f"the position was {known} and is gone: whoever starts now goes on at {again}"
+            yield Uneven("gone", min(known, again), max(known, again), text)
         return
     position, metadata = evidence.committed
     if now is None:

@@ -4,6 +4,39 @@ import math
 from collections import deque
 from collections.abc import Mapping
 from fractions import Fraction
+from typing import Protocol
+
+NEVER = float("inf")
+
+
+class Limit(Protocol):
+    """How fast requests may start. Times are monotonic seconds, and infinite while it is held."""
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two requests."""
+
+    def reserve(self, now: float, /) -> float:
+        """Take one turn; how many seconds from *now* the request must wait for it."""
+
+    def cancel(self) -> None:
+        """Give back a turn that was reserved and not used."""
+
+    def free_at(self) -> float:
+        """When the next request could start."""
+
+
+class Limits(Protocol):
+    """A vendor's limits by name, as one destination is paced by them. The first is for calls that name none."""
+
+    by_name: Mapping[str, Limit]
+    first: Limit
+
+    def share(self, part: float, now: float) -> None:
+        """Keep to this member's *part* (above 0, up to 1) of the group's rates; the buckets are empty again."""
+
+    def hold(self, now: float) -> None:
+        """Let nothing start before the next share: without partitions, the rate is for the other members."""
 
 
 class RateLimit:
@@ -13,13 +46,14 @@ class RateLimit:
     little more, and a late timer loses nothing. It starts empty. `None` as rate: no limit.
     """
 
-    __slots__ = ("_next", "interval")
+    __slots__ = ("_next", "_promised", "interval")
 
     BURST = 0.05  # seconds
 
     def __init__(self, rate: float | None, now: float = 0.0) -> None:
         self.interval = 1 / rate if rate else 0.0
         self._next = now + self.interval
+        self._promised = now  # while held: the time up to which turns were given away before
 
     def reserve(self, now: float) -> float:
         """Take one token; how many seconds from *now* the request must wait for it."""
@@ -36,25 +70,128 @@ class RateLimit:
         """Give back a token that was reserved and not used."""
         self._next -= self.interval
 
+    def hold(self) -> None:
+        """Let nothing start before the next `share`."""
+        if self._next < NEVER:
+            self._promised, self._next = self._next, NEVER
+
     def share(self, rate: float | None, now: float) -> None:
         """Change the rate, for instance to this member's share of the group's; the bucket is empty again."""
         self.interval = 1 / rate if rate else 0.0
-        self._next = max(self._next, now + self.interval) if rate else now
+        promised = self._next if self._next < NEVER else self._promised
+        self._next = max(promised, now + self.interval) if rate else now
 
 
 class RateLimits:
-    """A vendor's limits by name, shared out together. The first is the one that new calls are paced by."""
+    """The limits of a destination that has them for itself."""
 
     def __init__(self, rates: Mapping[str, float | None], now: float = 0.0) -> None:
         self._rates = dict(rates)
-        self.by_name = {name: RateLimit(rate, now) for name, rate in rates.items()}
-        self.first = next(iter(self.by_name.values()))
+        self._own = {name: RateLimit(rate, now) for name, rate in rates.items()}
+        self.by_name: Mapping[str, Limit] = self._own
+        self.first: Limit = next(iter(self._own.values()))
 
     def share(self, part: float, now: float) -> None:
-        """Keep to this member's *part* (0 to 1) of the group's rates."""
+        """Keep to this member's *part* (above 0, up to 1) of the group's rates."""
         for name, rate in self._rates.items():
-            if rate is not None:
-                self.by_name[name].share(rate * part, now)
+            self._own[name].share(None if rate is None else rate * part, now)
+
+    def hold(self, now: float) -> None:  # noqa: ARG002 - a lane's asks for it
+        """Let nothing start before the next `share`."""
+        for limit in self._own.values():
+            limit.hold()
+
+
+class Quota:
+    """The limits of one account, pooled for those destinations of this process that share it.
+
+    Each destination's group has its partitions shared out by itself. A process may use the mean of its parts in all of
+    them: over all processes that adds up to the rate, and what one destination leaves is there for those beside it.
+    """
+
+    def __init__(self, rates: Mapping[str, float | None], destinations: int, now: float = 0.0) -> None:
+        """*destinations*: how many share it, whether this process runs them or not."""
+        self._pool = RateLimits(rates, now)
+        self._pool.hold(now)
+        self._destinations = destinations
+        self._parts: dict[QuotaLimits, float] = {}
+
+    def limits(self) -> "QuotaLimits":
+        """What another of the destinations is paced by."""
+        return QuotaLimits(self, {name: Lane(pool, self._destinations) for name, pool in self._pool.by_name.items()})
+
+    def share(self, whose: "QuotaLimits", part: float, now: float) -> None:
+        """One of them has this part of its group's partitions now."""
+        self._parts[whose] = part
+        if together := sum(self._parts.values()):
+            self._pool.share(together / self._destinations, now)
+        else:
+            self._pool.hold(now)
+
+
+class QuotaLimits:
+    """The limits of a destination that shares them with others."""
+
+    def __init__(self, quota: Quota, lanes: "Mapping[str, Lane]") -> None:
+        self._quota = quota
+        self._lanes = lanes
+        self.by_name: Mapping[str, Limit] = lanes
+        self.first: Limit = next(iter(lanes.values()))
+
+    def share(self, part: float, now: float) -> None:
+        """Bring this member's *part* of the destination's partitions into the quota."""
+        for lane in self._lanes.values():
+            lane.held = False
+        self._quota.share(self, part, now)
+
+    def hold(self, now: float) -> None:
+        """Let nothing of this destination start before the next `share`, and take its part out of the quota."""
+        for lane in self._lanes.values():
+            lane.held = True
+        self._quota.share(self, 0.0, now)
+
+
+class Lane:
+    """One destination's way to a pool that it shares.
+
+    Who is ahead of an even share lets the others go first, for as long as a timer may be late: then the turn is taken
+    by whoever wants it, so none starves and none is wasted.
+    """
+
+    __slots__ = ("_lanes", "_mine", "_pool", "held")
+
+    COURTESY = 0.002  # seconds
+
+    def __init__(self, pool: Limit, lanes: int) -> None:
+        self._pool = pool
+        self._lanes = lanes
+        self._mine = 0.0  # when its next turn would be, were all as busy
+        self.held = True
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two requests, of whichever lane."""
+        return self._pool.interval
+
+    def reserve(self, now: float) -> float:
+        """Take one turn of the pool's; how many seconds from *now* the request must wait for it."""
+        if self.held:
+            return NEVER
+        wait = self._pool.reserve(now)
+        self._mine = now + wait + self._lanes * self._pool.interval
+        return wait
+
+    def cancel(self) -> None:
+        """Give back a turn that was reserved and not used."""
+        if not self.held:
+            self._pool.cancel()
+
+    def free_at(self) -> float:
+        """When the next request of this lane could start."""
+        if self.held:
+            return NEVER
+        at = self._pool.free_at()
+        return at + self.COURTESY if self._mine > at else at
 
 
 class BurialLimit:

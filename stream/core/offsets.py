@@ -10,6 +10,7 @@ What is settled above the position travels in the commit's metadata, so a clean 
 
 import base64
 import binascii
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import get_args
@@ -18,8 +19,8 @@ from stream.core.outcomes import Counted
 
 OUTCOMES: tuple[Counted, ...] = get_args(Counted)
 METADATA_LIMIT = 4096  # characters; the broker's offset.metadata.max.bytes
-MAX_WINDOW = 23_600  # offsets whose bitmap, in base64, leaves 160 characters for the counters
-VERSION = "1"
+MAX_WINDOW = 23_600  # offsets whose bitmap, in base64, leaves 160 characters for the counters and the check
+VERSION = "2"
 
 
 class SettledTwice(Exception):
@@ -87,10 +88,10 @@ class OffsetTracker:
 
     def admit(self, offset: int) -> bool:
         """Wait for this offset to be settled; False where it was read or settled before and is to be passed over."""
-        if offset != self.next_offset:
-            if offset < self.next_offset:
-                return False
+        if offset > self.next_offset:
             self.pass_over(offset, "absent")
+        if offset < self.next_offset:  # also where what was missing was all that the position waited for
+            return False
         if offset in self._done:  # settled before a restart
             self.next_offset = offset + 1
             return False
@@ -185,10 +186,10 @@ def restore(
 
 
 def encode(position: int, totals: Mapping[Counted, int], done: Iterable[int]) -> str:
-    """Version, counters and bitmap as text of at most METADATA_LIMIT characters; ValueError where that is too few.
+    """Version, counters, bitmap and check as text of at most METADATA_LIMIT characters; ValueError where it is longer.
 
-    `1:<delivered>,<coalesced>,<filtered>,<dead_lettered>,<absent>,<lost_to_retention>:<base64>`; bit i of the bitmap
-    (byte i // 8, lowest bit first) is offset position + 1 + i.
+    `2:<delivered>,<coalesced>,<filtered>,<dead_lettered>,<absent>,<lost_to_retention>:<base64>:<check>`; bit i of the
+    bitmap (byte i // 8, lowest bit first) is offset position + 1 + i.
     """
     first = position + 1
     bits = bytearray()
@@ -198,6 +199,7 @@ def encode(position: int, totals: Mapping[Counted, int], done: Iterable[int]) ->
             bits[bit >> 3] |= 1 << (bit & 7)
     counters = ",".join(str(totals[outcome]) for outcome in OUTCOMES)
     text = f"{VERSION}:{counters}:{base64.b64encode(bits).decode()}"
+    text += f":{check(position, text)}"
     if len(text) > METADATA_LIMIT:
         raise ValueError(f"commit metadata of {len(text)} characters: the broker takes {METADATA_LIMIT}")
     return text
@@ -205,14 +207,25 @@ def encode(position: int, totals: Mapping[Counted, int], done: Iterable[int]) ->
 
 def decode(position: int, metadata: str | None) -> tuple[dict[Counted, int], set[int]]:
     """Counters and settled offsets above the position; both empty where the metadata is not ours or unreadable."""
-    version, _, rest = (metadata or "").partition(":")
-    counters, _, bitmap = rest.partition(":")
-    numbers = counters.split(",")
-    if version != VERSION or len(numbers) != len(OUTCOMES) or not all(n.isascii() and n.isdigit() for n in numbers):
+    said, _, checked = (metadata or "").rpartition(":")
+    version, _, rest = said.partition(":")
+    if version != VERSION or checked != check(position, said):
         return {}, set()
+    counters, _, bitmap = rest.partition(":")
     try:
-        bits = int.from_bytes(base64.b64decode(bitmap, validate=True), "little")
+        totals = dict(zip(OUTCOMES, map(int, counters.split(",")), strict=True))
+        bits = base64.b64decode(bitmap, validate=True)
     except (binascii.Error, ValueError):
         return {}, set()
-    done = {position + 1 + bit for bit in range(bits.bit_length()) if bits >> bit & 1}
-    return dict(zip(OUTCOMES, map(int, numbers), strict=True)), done
+    first = position + 1
+    done = {first + 8 * place + bit for place, byte in enumerate(bits) if byte for bit in range(8) if byte >> bit & 1}
+    return totals, done
+
+
+def check(position: int, said: str) -> str:
+    """Eight hex digits by which what was written for another position, or has changed since, is known.
+
+    Tools that copy a group's positions to another cluster translate the position and leave the metadata alone: its
+    bitmap would then name offsets that nobody has settled.
+    """
+    return f"{zlib.crc32(f'{position}:{said}'.encode('utf-8', 'surrogatepass')):08x}"

@@ -1,7 +1,11 @@
 """What became of a message: the closed union that destinations return, one for each message of a batch."""
 
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
+
+from schemas.masking import without
 
 Counted: TypeAlias = Literal["delivered", "coalesced", "filtered", "dead_lettered", "absent", "lost_to_retention"]
 """How a settled offset is counted: metric label, receipt key and commit metadata use these words."""
@@ -78,6 +82,7 @@ class Unknown:
 Outcome: TypeAlias = Delivered | Filtered | Retry | Throttled | Blocked | Rejected | Unfinished | Unknown
 """*detail* is the vendor's text with personal data masked (`schemas.masking.mask`), at most 500 characters."""
 
+SAYING = (Retry, Throttled, Blocked, Rejected, Unknown)
 DELIVERED = Delivered()
 
 
@@ -87,3 +92,28 @@ class Refused(Exception):
     def __init__(self, rejected: Rejected) -> None:
         super().__init__(rejected.detail)
         self.rejected = rejected
+
+
+def impersonal(outcomes: Sequence[Outcome], sent: Sequence[Mapping[str, object]]) -> list[Outcome]:
+    """The outcomes without the values that were *sent* for each, which vendors like to repeat in what they say.
+
+    What is said of several messages in the same words is about the call, and is rid of the values of all.
+    """
+    said = Counter(outcome.detail for outcome in outcomes if isinstance(outcome, SAYING))
+    of_all = {detail: without(detail, set(_texts(sent))) for detail, times in said.items() if times > 1}
+    return [
+        replace(outcome, detail=of_all.get(outcome.detail) or without(outcome.detail, set(_texts(own))))
+        if isinstance(outcome, SAYING)
+        else outcome
+        for outcome, own in zip(outcomes, sent, strict=True)
+    ]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each)

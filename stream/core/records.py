@@ -11,6 +11,7 @@ Fields: TypeAlias = dict[str, object]
 """Flat names of the destination (`email`, `first_name`, …) to JSON values. Absent fields are not in it."""
 
 MOST_DIGITS = 16  # of a time in milliseconds
+LATEST = 253_402_300_799_999  # the last millisecond of the year 9999
 
 
 class Record(Protocol):
@@ -34,6 +35,19 @@ class Record(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """A `Record` that no consumer handed over: of a file's line, of a dead letter, or where there is none."""
+
+    value: bytes | None = None
+    timestamp: int = 0
+    topic: str = ""
+    partition: int = 0
+    offset: int = 0
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
 def happened_at(event_time: float, record: Record) -> float:
     """The earlier of an event's own time and its record's, where that has one; all in seconds since the epoch."""
     written = written_at(record)
@@ -43,12 +57,14 @@ def happened_at(event_time: float, record: Record) -> float:
 def written_at(record: Record) -> int:
     """When the event was first in its topic, in milliseconds since the epoch: of a replay that is before its own time.
 
-    Negative where the record has no time.
+    Negative where the record has no time, or one that no calendar has.
     """
+    written = record.timestamp
     for name, value in record.headers:
-        if name == WRITTEN_AT and value.isdigit() and len(value) < MOST_DIGITS:
-            return int(value)
-    return record.timestamp
+        if name == WRITTEN_AT and value and value.isdigit() and len(value) < MOST_DIGITS:  # null, if others wrote it
+            written = int(value)
+            break
+    return written if written <= LATEST else -1
 
 
 @dataclass(slots=True, eq=False, repr=False)

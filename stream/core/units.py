@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, WithJsonSchema
 
 DURATIONS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+LONGEST = 36_525 * 86400.0  # seconds: clocks and calendars can add it to any time
 SIZES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
 NUMBER = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)"
@@ -19,7 +20,10 @@ SHARE = NUMBER + r" ?% of ([0-9]{1,9})"
 def duration(text: Any) -> float:
     """Seconds of `250ms`, `5s`, `15m`, `1h`, `7d`; raises ValueError that shows the form."""
     if match := re.fullmatch(DURATION, str(text)):
-        return float(match[1]) * DURATIONS[match[2]]
+        seconds = float(match[1]) * DURATIONS[match[2]]
+        if seconds > LONGEST:
+            raise ValueError(f"{text!r} is longer than a hundred years")
+        return seconds
     raise ValueError(f"{text!r} is not a duration: write it like 250ms, 5s, 15m or 1h")
 
 
@@ -58,6 +62,15 @@ def written(seconds: float) -> str:
         if seconds >= length and (seconds / length).is_integer():
             return f"{seconds / length:.0f}{unit}"
     return f"{seconds * 1000:g}ms" if 0 < seconds < 1 else f"{seconds:g}s"
+
+
+def written_rate(rate: float) -> str:
+    """A rate as people write it: 20 a second is `20/s`, one in four seconds `15/m`."""
+    for unit in ("s", "m"):
+        count = rate * DURATIONS[unit]
+        if abs(count - round(count)) < 1e-9:
+            return f"{count:.0f}/{unit}"
+    return f"{rate:g}/s"
 
 
 def written_size(count: int) -> str:

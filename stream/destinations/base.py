@@ -1,37 +1,21 @@
 """What a destination is. A new one is a folder beside this file and a line in `REGISTRY`."""
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
-from urllib.parse import urlsplit
+from typing import Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, WithJsonSchema
+from pydantic import BaseModel, Field, SecretStr
 
 from stream.core.outcomes import Outcome
 from stream.core.records import Batch, Fields, Message
 from stream.core.strict import Strict
 from stream.core.units import Duration, Rate, Size
+from stream.destinations.values import WebAddress
 from stream.http import Request
 from stream.http.client import Client
 from stream.http.tokens import Token
 from stream.mapping import Mapped, Maps, Preset, compile_mapping
-
-
-def web_address(text: str) -> str:
-    """*text* where it is an http or https address without login, query or fragment; else raises ValueError."""
-    try:
-        parts = urlsplit(text)
-        fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        fine = False
-    if not fine or "@" in parts.netloc or parts.query or parts.fragment or re.search(r"\s", text):
-        raise ValueError("it must be an address like https://api.example.com, without login, query or fragment")
-    return text
-
-
-WebAddress = Annotated[str, AfterValidator(web_address), WithJsonSchema({"type": "string", "pattern": "^https?://"})]
 
 
 class RetrySettings(Strict):
@@ -75,7 +59,9 @@ class DestinationSettings(Strict):
     )
     concurrency: int = Field(1, ge=1, description="calls in flight at most")
     rate_limit: Rate | None = Field(None, description="HTTP requests of the whole group; null: none")
-    quota: str | None = Field(None, description="name of a limit that several destinations share; not supported yet")
+    quota: str | None = Field(
+        None, min_length=1, description="any name: destinations of the same one share one rate_limit"
+    )
     batch: BatchSettings = Field(BatchSettings(), description="bounds of one vendor call")
     ordering: Literal["key", "none"] = Field("key", description="key: one contact's events never overtake each other")
     coalesce: bool = Field(False, description="merge consecutive updates that wait for one contact")
@@ -87,6 +73,11 @@ class DestinationSettings(Strict):
     def address(self) -> str:
         """Where messages go, for people."""
         return self.base_url
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        """Where calls may go: what keys ending in `_url` say. Nothing is sent elsewhere, whatever an answer names."""
+        return [value for key, value in self if key.endswith("_url") and value]
 
     @property
     def reminders(self) -> Sequence[str]:

@@ -25,7 +25,7 @@ class CertificateRefused(Exception):
 class Request:
     """One call. Headers name what the client does not set by itself; they and the body are never shown.
 
-    *path* begins with a slash and is relative to the destination's `base_url`, or is a whole URL.
+    *path* begins with a slash and is relative to the destination's `base_url`, or a whole URL at one of its addresses.
     *limit* names the vendor's limit that the call counts against, where it has several.
     """
 
@@ -49,7 +49,7 @@ class Response(Protocol):
         """The named header, whatever its case; None where absent or not readable as text."""
 
     def json(self) -> Any:
-        """The body's JSON; None where it is not JSON."""
+        """The body's JSON; None where it is not JSON, or nested too deep to be worked with."""
 
 
 class Transport(Protocol):

@@ -4,10 +4,11 @@ It never retries, but for one resend after a renewed token: retries have their h
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 
 from stream.errors import UserError
 from stream.http import CertificateRefused, NotSent, Request, Response, Transport, Unanswered
@@ -15,6 +16,7 @@ from stream.http.responses import Answer
 from stream.http.tokens import RenewableToken, Token
 
 NO_TIME = "no time left before the deadline"
+ASTRAY = "the address is none of this destination's: its answers, or what lies between, name another host"
 
 
 class Limiter(Protocol):
@@ -41,6 +43,7 @@ class Client:
         base_url: str,
         token: Token | None,
         *,
+        addresses: Iterable[str] = (),
         limiter: Limiter,
         others: Mapping[str, Limiter] | None = None,
         timeout: float,
@@ -50,21 +53,23 @@ class Client:
         observe: Callable[[str, float], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """*others*: limits that requests name. *refusals*: the statuses by which this vendor refuses a token.
+        """*addresses*: what a request may name as a whole URL; nothing is sent anywhere but to them and *base_url*.
+
+        *others*: limits that requests name. *refusals*: the statuses by which this vendor refuses a token.
         *secrets*: what is hidden where an answer repeats it.
 
         *observe* is called once for each request, with its status (a number, `not_sent`, `unanswered` or `certificate`)
         and how many seconds it took.
         """
         self._transport = transport
-        self._address = Address(base_url)
+        self._address = Address(base_url, addresses)
         self._token = token
         self._limiter = limiter
         self._others = dict(others or {})
         self._timeout = timeout
         self._authorize = authorize
         self._refusals = refusals
-        self._secrets = [secret.encode() for secret in secrets]
+        self._secrets = [spelling for secret in secrets for spelling in spellings(secret)]
         self._observe = observe
         self._clock = clock
         self._authorization = ("", "")  # a token's value, and the header made of it
@@ -89,6 +94,7 @@ class Client:
 
     async def _once(self, request: Request, deadline: float, value: str | None) -> Response:
         """One request, when the rate limit lets it go."""
+        url = self._address.of(request.path)
         now = self._clock()
         limiter = self._others.get(request.limit, self._limiter)
         if (wait := limiter.reserve(now)) > 0:
@@ -101,7 +107,7 @@ class Client:
         try:
             response = await self._transport.send(
                 request.method,
-                self._address.of(request.path),
+                url,
                 headers=self._headers(request, value),
                 body=request.body,
                 timeout=timeout,
@@ -163,16 +169,22 @@ class Client:
 
 
 class Address:
-    """A vendor's `base_url`, to which paths are appended; what both name (`/v2`) counts once."""
+    """A vendor's `base_url`, to which paths are appended; what both name (`/v2`) counts once. *known*: whole URLs."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, known: Iterable[str] = ()) -> None:
         self._base = base_url.rstrip("/")
+        self._known = tuple(address.rstrip("/") + "/" for address in known)
         folders = urlsplit(self._base).path.split("/")
         self._endings = ["/" + "/".join(folders[start:]) for start in range(1, len(folders))]
 
     def of(self, path: str) -> str:
-        """The URL of *path*, which begins with a slash, or is one already."""
+        """The URL of *path*, which begins with a slash, or is one already. Raises NotSent for one of another host.
+
+        It is told by how it begins: readers of URLs do not agree on which part of an odd one is the host.
+        """
         if not path.startswith("/"):
+            if not path.startswith(self._known):
+                raise NotSent(ASTRAY)
             return path
         for ending in self._endings:
             if path.startswith(ending) and path[len(ending) : len(ending) + 1] in ("", "/", "?"):
@@ -185,3 +197,10 @@ def presentable(value: str) -> str:
     if not (value.isascii() and value.isprintable()):
         raise UserError("a token or key holds a line break or another character that no header can hold")
     return value
+
+
+def spellings(secret: str) -> list[bytes]:
+    """The secret as an answer may repeat it: plain, in JSON (PHP also writes `\\/`), in a form or an address."""
+    in_json = json.dumps(secret)[1:-1]
+    forms = (secret, in_json, in_json.replace("/", "\\/"), quote(secret, safe=""), quote(secret), quote_plus(secret))
+    return [form.encode() for form in dict.fromkeys(forms) if form]

@@ -33,6 +33,7 @@ class HttpxTransport:
 
     def __init__(self, connections: Connections) -> None:
         context = httpx.create_ssl_context(trust_env=False)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2  # whatever this machine's OpenSSL would agree to
         context.load_default_certs()  # the system's besides certifi's: the fast transport trusts those
         for certificate in connections.authorities():
             context.load_verify_locations(cadata=certificate.decode())
@@ -99,6 +100,8 @@ def _failure(error: httpx.TransportError) -> NotSent | Unanswered | CertificateR
         root = _root(error)
         if isinstance(root, ssl.SSLCertVerificationError):
             return CertificateRefused(f"invalid peer certificate: {root.verify_message}")
+        if isinstance(root, ssl.SSLError):  # an OSError whose number is OpenSSL's own
+            return NotSent(f"tls handshake failed: {root.reason or 'no reason given'}")
         number = root.errno if isinstance(root, OSError) else None
         return NotSent(os.strerror(number) if number and number > 0 else "no connection")
     if text := NOT_SENT.get(type(error)):

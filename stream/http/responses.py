@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from stream.core.nesting import too_deep
 from stream.http import Response
 
 SHORTEST, LONGEST = 0.25, 300.0  # seconds: a wait outside of these helps nobody
@@ -29,11 +30,12 @@ class Answer:
             return None
 
     def json(self) -> Any:
-        """The body's JSON; None where it is not JSON."""
+        """The body's JSON; None where it is not JSON, or nested deeper than anything a vendor says."""
         try:
-            return orjson.loads(self.body)
+            found = orjson.loads(self.body)
         except orjson.JSONDecodeError:
             return None
+        return None if too_deep(self.body, found) else found
 
     def __repr__(self) -> str:  # a body may hold personal data
         return f"<Answer {self.status}, {len(self.body)} bytes>"

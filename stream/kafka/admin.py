@@ -5,7 +5,6 @@ Every answer is complete or an error: a read that failed is never taken for "not
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from socket import gaierror
@@ -18,14 +17,12 @@ from aiokafka.errors import (
     InvalidPartitionsError,
     KafkaError,
     NotControllerError,
-    SaslAuthenticationFailed,
     TopicAlreadyExistsError,
-    UnsupportedSaslMechanismError,
     for_code,
 )
 
 from stream.errors import UserError
-from stream.kafka.security import connection
+from stream.kafka.security import connection, refusal
 from stream.kafka.settings import KafkaSettings
 
 T = TypeVar("T")
@@ -109,30 +106,15 @@ class Admin:
             await self._create(topic, partitions, configs)
         return await self._ask(lambda: self._led(topic))
 
-    async def ensure_beside(
-        self,
-        topics: Iterable[str],
-        name: Callable[[str], str],
-        *,
-        compacted: bool,
-        create: bool,
-        retention: float | None = None,
-    ) -> None:
-        """A topic of our own beside each of *topics*, with as many partitions; see `ensure`. *name* gives its name.
+    async def add_partitions(self, topic: str, partitions: int) -> None:
+        """Give our own *topic* so many partitions in all, each with a leader."""
 
-        Where partitions were added to a source topic, ours gets as many: what is in it stays where it is.
-        """
-        for topic, partitions in (await self.partitions(topics)).items():
-            own = name(topic)
-            there = await self.ensure(
-                own, partitions=partitions, compacted=compacted, create=create, retention=retention
-            )
-            if there >= partitions:
-                continue
-            if not create:
-                text = f"{own} has {there} partitions, and {topic} has {partitions}"
-                raise UserError(text, f"give {own} as many, or set `kafka.create_topics: true`")
-            await self._add_partitions(own, partitions)
+        async def ask() -> None:
+            with suppress(InvalidPartitionsError):  # another process was faster
+                await self._client.create_partitions({topic: NewPartitions(partitions)})
+
+        await self._ask(ask)
+        await self._ask(lambda: self._led(topic, partitions))
 
     async def group_offsets(self, group: str, partitions: Iterable[Partition]) -> dict[Partition, tuple[int, str]]:
         """Position and metadata of those partitions for which *group* has committed one."""
@@ -145,6 +127,18 @@ class Admin:
             if len(found) < len(wanted):  # the client overlooks an error that concerns the whole group
                 raise GroupLoadInProgressError
             return {(p.topic, p.partition): (at.offset, at.metadata) for p, at in found.items() if at.offset >= 0}
+
+        return await self._ask(ask)
+
+    async def members(self, group: str) -> list[str]:
+        """The ids of the group's members. A static one's is its `group_instance_id` with something random after it."""
+
+        async def ask() -> list[str]:
+            [answer] = await self._client.describe_consumer_groups([group])
+            [(error, _, _, _, _, members, *_)] = answer.groups
+            if error:
+                raise for_code(error)
+            return [member[0] for member in members]
 
         return await self._ask(ask)
 
@@ -184,14 +178,6 @@ class Admin:
                 raise error(f"{topic}: {message}")
 
         await self._ask(ask)
-
-    async def _add_partitions(self, topic: str, partitions: int) -> None:
-        async def ask() -> None:
-            with suppress(InvalidPartitionsError):  # another process was faster
-                await self._client.create_partitions({topic: NewPartitions(partitions)})
-
-        await self._ask(ask)
-        await self._ask(lambda: self._led(topic, partitions))
 
     async def _led(self, topic: str, partitions: int = 1) -> int:
         """Metadata spreads after a topic was created: producing before each partition has a leader fails."""
@@ -233,18 +219,9 @@ class Admin:
 
 def explain(error: BaseException) -> tuple[str, str]:
     """What kept us from the broker, in plain words, and what to do. Holds neither user name nor password."""
+    if (found := refusal(error)) is not None:
+        return found
     match error:
-        case SaslAuthenticationFailed():
-            return "it refused the login", "see kafka.security.username and password"
-        case UnsupportedSaslMechanismError():
-            return "it does not offer this way to log in", "see kafka.security.mechanism"
-        case ssl.SSLCertVerificationError():
-            return (
-                f"its certificate is not trusted: {error.verify_message}",
-                "see kafka.security.ca_file and kafka.bootstrap_servers",
-            )
-        case ssl.SSLError():
-            return "it did not agree on an encrypted connection", "see kafka.security: protocol, cert_file and key_file"
         case gaierror():
             return "the name is not known", "see kafka.bootstrap_servers, and the addresses that the broker advertises"
         case ConnectionRefusedError():
@@ -254,8 +231,6 @@ def explain(error: BaseException) -> tuple[str, str]:
         case OSError():
             text = (error.strerror or type(error).__name__).lower()
             return text, "see kafka.bootstrap_servers, and the addresses that the broker advertises"
-        case KafkaError() if not getattr(error, "errno", None):
-            return "it closed the connection", "see kafka.security.protocol"
         case _:
             return str(error), ""
 

@@ -5,27 +5,21 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
-    ClusterAuthorizationFailedError,
     InvalidProducerEpoch,
     KafkaError,
     MessageSizeTooLargeError,
     ProducerFenced,
     TopicAuthorizationFailedError,
-    TransactionalIdAuthorizationFailed,
 )
 
 from stream.errors import UserError
-from stream.kafka.admin import BrokerUnavailable, explain
+from stream.kafka import transactional
 from stream.kafka.producer import LARGEST, NotAcknowledged, TooLarge
-from stream.kafka.security import connection
 from stream.kafka.settings import KafkaSettings
 
-REQUEST_SECONDS = 5.0
-TRANSACTION_SECONDS = 15.0  # after which the broker undoes what a killed writer began, and readers go on
-
-FORBIDDEN = (TransactionalIdAuthorizationFailed, TopicAuthorizationFailedError, ClusterAuthorizationFailedError)
+WRITE_SECONDS = 30.0  # that one transaction may take
+FORBIDDEN = (*transactional.FORBIDDEN, TopicAuthorizationFailedError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,47 +37,30 @@ class Atomic:
     """A connection that writes in transactions. Entering it ends those that others left open under *transactional_id*.
 
     Whoever enters it later under the same id shuts this one out. Entering raises BrokerUnavailable, or UserError where
-    the broker forbids it. *timeout* is how many seconds entering or one transaction may take.
+    the broker forbids it.
     """
 
-    def __init__(self, settings: KafkaSettings, transactional_id: str, *, timeout: float = 30.0) -> None:
+    def __init__(self, settings: KafkaSettings, transactional_id: str) -> None:
         self._settings = settings
         self._id = transactional_id
-        self._timeout = timeout
         self._begun = False
 
     async def __aenter__(self) -> "Atomic":
-        self._client = AIOKafkaProducer(
-            **connection(self._settings),
-            transactional_id=self._id,
-            transaction_timeout_ms=int(TRANSACTION_SECONDS * 1000),
-            compression_type="gzip",
-            max_request_size=LARGEST,
-            request_timeout_ms=int(REQUEST_SECONDS * 1000),
-        )
         try:
-            async with asyncio.timeout(self._timeout):
-                await self._client.start()
-        except (KafkaError, OSError, TimeoutError) as error:
-            await self._client.stop()
-            if isinstance(error, FORBIDDEN):
-                raise self._forbidden() from error
-            problem, hint = explain(error)
-            raise BrokerUnavailable(f"could not open the transactions of {self._id}: {problem}", hint) from error
+            self._client = await transactional.opened(
+                self._settings, self._id, compression_type="gzip", max_request_size=LARGEST
+            )
+        except transactional.FORBIDDEN as error:
+            raise self._forbidden() from error
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Undo what was begun, as far as the broker hears of it; else it does so after `TRANSACTION_SECONDS`."""
         with suppress(KafkaError, TimeoutError):
-            async with asyncio.timeout(REQUEST_SECONDS):
+            async with asyncio.timeout(transactional.REQUEST_SECONDS):
                 if self._begun:
                     await self._client.abort_transaction()
-        try:
-            async with asyncio.timeout(REQUEST_SECONDS):
-                await self._client.stop()
-        except (KafkaError, TimeoutError):  # it would wait for what it can no longer say
-            with suppress(KafkaError):
-                await self._client.client.close()
+        await transactional.stop(self._client)
 
     async def write(self, rows: Sequence[Row]) -> None:
         """Return once all are committed.
@@ -92,7 +69,7 @@ class Atomic:
         where nobody knows. After any of these it writes no more: enter another one.
         """
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(WRITE_SECONDS):
                 await self._client.begin_transaction()
                 self._begun = True
                 written = [

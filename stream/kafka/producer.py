@@ -1,7 +1,7 @@
 """Writes to our own topics, one record at a time, and returns when the broker has it. Retrying is the caller's."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any, TypeAlias
@@ -18,6 +18,7 @@ from stream.kafka.settings import KafkaSettings
 LARGEST = 64 * 1024 * 1024  # bytes of a record; below this the broker's own limit decides
 REQUEST_SECONDS = 5.0
 BATCH_BYTES = 256 * 1024  # of what `write` sends as one; the client sends a partition's batches one after the other
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between two tries of what must be written
 AT_ONCE = 500  # records that `load` has on their way
 
 Keyed: TypeAlias = tuple[bytes, bytes | None, Sequence[tuple[str, bytes]], int]
@@ -143,3 +144,20 @@ class Producer:
             raise NotAcknowledged(f"{topic}: no acknowledgement within {self._timeout:g} s") from error
         except KafkaError as error:
             raise NotAcknowledged(f"{topic}: {error}") from error
+
+
+async def acknowledged(write: Callable[[], Awaitable[int]], *, waits: Callable[[str], None]) -> None:
+    """Try *write* until the broker has confirmed it, however long that takes; *waits* is told why it goes on.
+
+    It may be written more than once. Raises TooLarge.
+    """
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            await write()
+        except NotAcknowledged as error:
+            waits(str(error))
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+        else:
+            return

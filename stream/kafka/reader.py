@@ -1,5 +1,6 @@
 """Reads a whole topic from its beginning, outside any group. Reading as a group's member is `source`'s."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -12,6 +13,8 @@ from stream.kafka.security import connection
 from stream.kafka.settings import KafkaSettings
 
 POLL_SECONDS = 0.5
+START_SECONDS = 30.0  # for which a broker that does not answer is asked again
+PAUSE_SECONDS = 0.5  # between two tries
 
 
 class Reader:
@@ -79,10 +82,16 @@ async def reading(
 
 
 async def _start(consumer: AIOKafkaConsumer, settings: KafkaSettings) -> None:
-    try:
-        await consumer.start()
-    except (KafkaError, OSError) as error:
-        problem, hint = explain(error)
-        raise BrokerUnavailable(
-            f"no Kafka broker at {', '.join(settings.bootstrap_servers)}: {problem}", hint
-        ) from error
+    """Connect. A broker that is gone is waited for: partitions come to a member just while one restarts."""
+    end = asyncio.get_running_loop().time() + START_SECONDS
+    while True:
+        try:
+            await consumer.start()
+        except (KafkaError, OSError) as error:
+            if not getattr(error, "retriable", True) or asyncio.get_running_loop().time() > end:
+                problem, hint = explain(error)
+                servers = ", ".join(settings.bootstrap_servers)
+                raise BrokerUnavailable(f"no Kafka broker at {servers}: {problem}", hint) from error
+        else:
+            return
+        await asyncio.sleep(PAUSE_SECONDS)

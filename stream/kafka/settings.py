@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_v
 from stream.core.strict import Strict
 from stream.core.units import Duration, Size
 
+INSTANCE = r"^[a-zA-Z0-9._-]{1,240}$"
 TOPIC = r"^[a-zA-Z0-9._-]{1,249}$"
 SERVER = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/,\[\]]+)(:[0-9]{1,5})?")
 
@@ -69,7 +70,11 @@ class KafkaSettings(Strict):
     bootstrap_servers: Servers = Field(description="host:port of some brokers: a list, or a text with commas")
     client_id: str = Field("crmstream", min_length=1, description="how the broker's logs name us")
     session_timeout: Duration = Field(10.0, ge=6, le=1800, description="a killed member is replaced after this")
-    group_instance_id: str | None = Field(None, min_length=1, description="static membership: does not leave on stop")
+    group_instance_id: str | None = Field(
+        None,
+        pattern=INSTANCE,
+        description="static membership: does not leave on stop; another for each process, workers add -0, -1, … to it",
+    )
     create_topics: bool = Field(True, description="make our own topics where they are missing")
     security: SecuritySettings | None = Field(None, description="encryption and login, where the broker asks for them")
 
@@ -95,3 +100,7 @@ class SourceSettings(Strict):
         if len(set(topics)) < len(topics):
             raise ValueError("a topic is there twice")
         return topics
+
+    def group_of(self, destination: str) -> str:
+        """The consumer group of the destination of this name."""
+        return f"{self.group}.{destination}"

@@ -40,6 +40,10 @@ class CommitFailed(Exception):
     """The broker did not take a commit. Harmless around a rebalance; the next one says more."""
 
 
+class Twin(UserError):
+    """Two processes have one `group_instance_id`."""
+
+
 class Owner(Protocol):
     """Who works with the records: told when partitions come and go."""
 
@@ -84,6 +88,7 @@ class Source:
         self._tracker = tracker
         self._assigned: dict[TopicPartition, Assigned] = {}
         self._generation = -1
+        self._member_id = ""
         self._failure: BaseException | None = None
         self._paused_all = False
         self._ready = asyncio.Event()  # the assignment is prepared: polling may go on
@@ -134,6 +139,7 @@ class Source:
             await self._out_of_range(error)
             return []
         except KafkaError as error:  # aiokafka retries by itself what may pass
+            await self._beware_of_a_twin()
             text = f"cannot read on as group {self._group}: {type(error).__name__}"
             raise UserError(text, "the broker's log says more; then start again") from error
         self._raise_failure()
@@ -210,16 +216,20 @@ class Source:
         try:
             if self._owner is not None:
                 await self._owner.revoke()
+            await self._beware_of_a_twin()
         except Exception as error:
             self._fail(error)
         self._assigned.clear()
+        if isinstance(self._failure, Twin):
+            raise asyncio.CancelledError  # ends aiokafka's task, which would join again and put the other one out
 
     async def prepare(self, keys: Sequence[TopicPartition]) -> None:
         """The listener's word: these partitions are ours. Paused, restored, sought; then read."""
         try:
             self._client.pause(*keys)
-            self._generation = self._coordinator.generation
+            self._generation, self._member_id = self._coordinator.generation, self._coordinator.member_id
             self._coordinator._start_heartbeat_task()  # noqa: SLF001 - else it starts after us, however long we take
+            self.partitions = await self._admin.partitions(self._topics)  # a topic may have grown
             trackers = await self._restore(keys)
             self._assigned = {key: Assigned(key, tracker) for key, tracker in zip(keys, trackers, strict=True)}
             for key, tracker in zip(keys, trackers, strict=True):
@@ -231,6 +241,21 @@ class Source:
         except Exception as error:
             self._fail(error)
         self._ready.set()
+
+    async def _beware_of_a_twin(self) -> None:
+        """Raises Twin where another process is a member under our `group_instance_id`.
+
+        The broker then forgets our member id, and aiokafka would take the place back, in turn with the other, for ever.
+        """
+        name = self._settings.group_instance_id
+        if name is None or not self._member_id:
+            return
+        for member in await self._admin.members(self._group):
+            if member.startswith(f"{name}-") and len(member) == len(self._member_id) and member != self._member_id:
+                raise Twin(
+                    f"another process has joined group {self._group} as {name} and taken this one's place",
+                    "give each process a kafka.group_instance_id of its own; `run --workers` adds -0, -1, … to it",
+                )
 
     async def _restore(self, keys: Sequence[TopicPartition]) -> list[OffsetTracker]:
         """A tracker for each partition, at its committed position."""

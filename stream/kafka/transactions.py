@@ -2,21 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, TransactionalIdAuthorizationFailed
 
 from stream.errors import UserError
-from stream.kafka.admin import BrokerUnavailable, explain
-from stream.kafka.security import connection
+from stream.kafka import transactional
 from stream.kafka.settings import KafkaSettings
-
-REQUEST_SECONDS = 5.0
-OPEN_SECONDS = 30.0
-CLOSE_SECONDS = 5.0
-PAUSE_SECONDS = 0.2  # between two tries to open
-TRANSACTION_SECONDS = 15.0  # after which the broker aborts a transaction that was left open; for us it is then lost
 
 Pair = tuple[bytes, bytes]
 
@@ -64,20 +56,10 @@ class Transactions:
 
         Raises BrokerUnavailable where that takes too long, UserError where it is not allowed.
         """
-        last: BaseException = TimeoutError()
         try:
-            async with asyncio.timeout(OPEN_SECONDS):
-                while self._client is None:
-                    try:
-                        self._client = await self._start()
-                    except (KafkaError, OSError, AssertionError) as error:  # asserted: that a broker is known
-                        if isinstance(error, TransactionalIdAuthorizationFailed):
-                            raise self._forbidden("use the transactional id " + self._id) from error
-                        last = error
-                        await asyncio.sleep(PAUSE_SECONDS)
-        except TimeoutError as error:
-            problem, hint = explain(last)
-            raise BrokerUnavailable(f"could not open the transactions of {self._id}: {problem}", hint) from error
+            self._client = await transactional.opened(self._settings, self._id)
+        except transactional.FORBIDDEN as error:
+            raise self._forbidden("use the transactional id " + self._id) from error
 
     async def write(self, *pairs: Pair) -> None:
         """Return once the keys and values are committed, together with what others write meanwhile. Raises Lost.
@@ -102,21 +84,7 @@ class Transactions:
             self._under_way.reschedule(asyncio.get_running_loop().time())
         client, self._client = self._client, None
         if client is not None:
-            await _stop(client)
-
-    async def _start(self) -> AIOKafkaProducer:
-        client = AIOKafkaProducer(
-            **connection(self._settings),
-            transactional_id=self._id,
-            transaction_timeout_ms=int(TRANSACTION_SECONDS * 1000),
-            request_timeout_ms=int(REQUEST_SECONDS * 1000),
-        )
-        try:
-            await client.start()
-        except BaseException:
-            await _stop(client)
-            raise
-        return client
+            await transactional.stop(client)
 
     async def _commit(self, pairs: Sequence[Pair]) -> None:
         assert self._client is not None, "open() first"  # noqa: S101 - a bug, not a user's mistake
@@ -151,13 +119,3 @@ def _retrieve(client: AIOKafkaProducer) -> None:
     for future in (client._txn_manager.wait_for_transaction_end(), *futures):  # noqa: SLF001
         if future is not None and future.done() and not future.cancelled():
             future.exception()
-
-
-async def _stop(client: AIOKafkaProducer) -> None:
-    """Stop it even where the broker does not answer: it would wait for what it still has to say."""
-    try:
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await client.stop()
-    except (KafkaError, TimeoutError):
-        with suppress(KafkaError):
-            await client.client.close()

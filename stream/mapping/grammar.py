@@ -19,6 +19,8 @@ _KEY = re.compile(r"[\w$-]+")
 _NUMBER = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?(?![\w.])", re.ASCII)
 _TEXT = re.compile(r"'((?:[^']|'')*)'")
 
+MOST_CALLS = 100  # each is a Python call within the one after it, which has no room for a thousand
+
 
 @dataclass(frozen=True, slots=True)
 class Path:
@@ -90,6 +92,8 @@ class _Reader:
         calls = []
         while self._sign("|"):
             calls.append(self._call())
+            if len(calls) > MOST_CALLS:
+                raise self.source.error(calls[-1].column, f"more than {MOST_CALLS} transforms one after the other")
         if self.column < len(self.source.text):
             raise self._error("expected ??, | or the end")
         return Parsed(tuple(terms), tuple(calls))

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
+from stream.core.strict import Strict
 from stream.errors import Exit, UserError
 
 
@@ -16,12 +17,6 @@ def _expression(given: Any) -> Any:
 
 
 ExpressionText = Annotated[str, BeforeValidator(_expression)]
-
-
-class Strict(BaseModel):
-    """Unknown keys are errors; values do not change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class FieldRule(Strict):
@@ -43,7 +38,7 @@ class Preset(Strict):
     """Names of the events to take, the fields of which at least one identifies a contact, all fields."""
 
     events: list[str]
-    identity: list[str] = []
+    identity: list[str] = Field([])
     fields: dict[str, Annotated[FieldRule, BeforeValidator(_rule)]]
 
 

@@ -103,12 +103,17 @@ def _about_value(kind: str, context: dict[str, Any], found: ErrorDetails, shown:
 
 def _shown(document: Document, steps: Steps, given: Any) -> str:
     """The value as it may be repeated; empty where it came from outside the file, is secret, or is not a scalar."""
-    field = _field(document, steps)
-    if steps in document.filled or (field is not None and "Secret" in repr(field)):
+    if steps in document.filled or is_secret(document, steps):
         return ""
     if given is None or isinstance(given, bool):
         return str({True: "true", False: "false", None: "null"}[given])
     return repr(given) if isinstance(given, str) and 0 < len(given) <= ECHO else ""
+
+
+def is_secret(document: Document, steps: Steps) -> bool:
+    """Whether the models say that the key at *steps* holds a secret."""
+    field = _field(document, steps)
+    return field is not None and "Secret" in repr(field)
 
 
 def _nearest(word: str, known: list[str]) -> str:

@@ -20,8 +20,6 @@ def refused(document: Document) -> Iterator[tuple[Steps, str]]:
         given = _block(document.tree, "destinations", name)
         if given.get("concurrency") == "adaptive" or isinstance(given.get("concurrency"), dict):
             yield ("destinations", name, "concurrency"), ": adaptive is not supported yet: write a whole number"
-        if given.get("quota") is not None:
-            yield ("destinations", name, "quota"), " is not supported yet: share the limit out by rate_limit"
 
 
 def _block(tree: Any, *steps: str) -> dict[str, Any]:

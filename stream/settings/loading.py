@@ -8,7 +8,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from stream.errors import Exit, UserError
-from stream.settings.complaints import complaints
+from stream.settings.complaints import complaints, is_secret
 from stream.settings.later import refused
 from stream.settings.mappings import mapping_of
 from stream.settings.model import Settings, contradictions
@@ -22,6 +22,11 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
 
     Raises UserError (BAD_FILE) with a line `file:line:column: what is wrong` for each mistake.
     """
+    return examine(path, environ)[0]
+
+
+def examine(path: Path, environ: Mapping[str, str] = os.environ) -> tuple[Settings, list[str]]:
+    """Like `load`, and the places of secrets that stand in the file itself, as `file:line:column: key`."""
     document = read_yaml(path, environ)
     mistakes = [*document.mistakes, *_left_empty(document)]
     for steps, text in refused(document):
@@ -35,7 +40,15 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     mistakes += _in_mappings(document, settings)
     if mistakes:
         raise _error(document, mistakes)
-    return _found_from(path.absolute().parent, settings)
+    return _found_from(path.absolute().parent, settings), list(_written_secrets(document))
+
+
+def _written_secrets(document: Document) -> Iterator[str]:
+    """Places of secrets that came neither from the environment nor from a file of their own."""
+    others = document.filled | document.nulls | document.unset.keys()
+    for steps, at in document.values.items():
+        if steps not in others and is_secret(document, steps):
+            yield f"{document.name}:{at.line}:{at.column}: {dotted(steps)}"
 
 
 def _left_empty(document: Document) -> Iterator[Mistake]:

@@ -1,6 +1,6 @@
 """The whole configuration as values: what each block may hold. How a file becomes one is `stream.settings.loading`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, SecretStr, SerializeAsAny
 from pydantic_core import PydanticCustomError
 
 from stream.core.strict import Strict
-from stream.core.units import Share, ShareOf, written
+from stream.core.units import Share, ShareOf, written, written_rate
 from stream.destinations import REGISTRY
 from stream.destinations.base import DestinationSettings
 from stream.http.settings import HttpSettings
@@ -99,6 +99,7 @@ def contradictions(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
         if topic in read:
             yield steps, f"must be a topic of its own, and {read[topic]} has it too"
         read[topic] = ".".join(steps)
+    yield from _unlike(settings.destinations)
     for name, destination in settings.destinations.items():
         if not destination.enabled or REGISTRY[destination.type].calls.reads == "events":
             continue
@@ -106,6 +107,30 @@ def contradictions(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
             yield ("destinations", name), "answers privacy requests: it needs the `privacy` block"
         elif settings.privacy.key is None:
             yield ("privacy", "key"), f"is required by destinations.{name}: any long secret, such as 32 random bytes"
+
+
+def _unlike(destinations: Mapping[str, DestinationSettings]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Destinations that share a quota without having the same limits, or without having any."""
+    first: dict[str, str] = {}
+    for name, destination in destinations.items():
+        quota = destination.quota
+        if quota is None or not destination.enabled:
+            continue
+        other = first.setdefault(quota, name)
+        rates, others = destination.rates, destinations[other].rates
+        if not any(rates.values()):
+            yield ("destinations", name, "quota"), "shares nothing out: it needs a rate_limit"
+        elif rates.keys() != others.keys():
+            yield ("destinations", name, "quota"), f"cannot be shared with destinations.{other}: other kinds of limits"
+        elif rates != others:
+            same = f"rate_limit must be {_limits(others)} as there, not {_limits(rates)}"
+            yield ("destinations", name, "quota"), f"is shared with destinations.{other}: {same}"
+
+
+def _limits(rates: Mapping[str, float | None]) -> str:
+    """Rates as people write them."""
+    shown = {name: "null" if rate is None else written_rate(rate) for name, rate in rates.items()}
+    return shown[""] if "" in shown else "{" + ", ".join(f"{name}: {rate}" for name, rate in shown.items()) + "}"
 
 
 def topics_read(settings: Settings, destination: DestinationSettings) -> list[str]:

@@ -17,6 +17,10 @@ from stream.errors import Exit, UserError
 Steps: TypeAlias = tuple[str | int, ...]
 """The way from the root to a value: keys and list indices."""
 
+MOST_BYTES = 1024 * 1024  # of a file, and of one that ${file:…} names
+MOST_VALUES = 50_000  # aliases written out: a few lines of them can stand for billions
+MOST_STEPS = 32  # blocks within blocks
+
 SPECIAL = {"true": True, "false": False, "null": None}
 REFERENCE = re.compile(
     r"\$\$\{"  # the escape of a literal `${`
@@ -48,6 +52,7 @@ class Document:
     keys: dict[Steps, Mark] = field(default_factory=dict)
     values: dict[Steps, Mark] = field(default_factory=dict)
     unset: dict[Steps, str] = field(default_factory=dict)  # left out because empty, with the text that says so
+    nulls: set[Steps] = field(default_factory=set)  # what is `null`
     filled: set[Steps] = field(default_factory=set)  # scalars that hold text from outside the file: never shown
     mistakes: list[Mistake] = field(default_factory=list)
 
@@ -78,6 +83,9 @@ def read_yaml(path: Path, environ: Mapping[str, str] = os.environ) -> Document:
         raise _broken(str(path), text, error) from None
     except RecursionError:
         raise UserError(f"{path}: blocks within blocks without end", exit_code=Exit.BAD_FILE) from None
+    except (ValueError, OverflowError):  # PyYAML's own, of `"\UFFFFFFFF"` or a `%YAML` with a version without end
+        much = f"{path}: a `\\U…` that is no character, or a `%YAML` that is no version"
+        raise UserError(much, "leave it out", Exit.BAD_FILE) from None
     if root is None:
         raise UserError(f"{path}: the file is empty", "`crmstream init` writes one to start from", Exit.BAD_FILE)
     _Reading(document, path.parent, environ).root(root)
@@ -86,7 +94,10 @@ def read_yaml(path: Path, environ: Mapping[str, str] = os.environ) -> Document:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        content = _read(path)
+        if len(content) > MOST_BYTES:
+            raise UserError(f"{path}: larger than 1 MiB: this is no configuration", exit_code=Exit.BAD_FILE)
+        return content.decode("utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file", "`crmstream init` writes one to start from", Exit.BAD_FILE) from None
     except OSError as error:
@@ -94,6 +105,12 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise UserError(f"{path}:{line}: the file is not UTF-8", "save it as UTF-8", Exit.BAD_FILE) from None
+
+
+def _read(path: Path) -> bytes:
+    """At most a byte more than is allowed: a device or a pipe may never end."""
+    with path.open("rb") as file:
+        return file.read(MOST_BYTES + 1)
 
 
 class _Reading:
@@ -114,6 +131,12 @@ class _Reading:
 
     def _value(self, node: yaml.Node, steps: Steps) -> Any:
         self.document.values[steps] = _mark(node)
+        if len(self.document.values) > MOST_VALUES:
+            much = f"{self.document.name}: its aliases (`*…`) stand for more than {MOST_VALUES:,} values"
+            raise UserError(much, "write out what is meant", Exit.BAD_FILE)
+        if len(steps) > MOST_STEPS:
+            self._mistake(node, f"{dotted(steps[:2])}… has blocks within blocks, more than {MOST_STEPS} deep")
+            return None
         if not node.tag.startswith("tag:yaml.org,2002:") or node.tag.rpartition(":")[2] not in ("str", "seq", "map"):
             self._mistake(node, f"{dotted(steps)} has a YAML tag (`!…`), which means nothing here: quote text with `!`")
         if isinstance(node, yaml.ScalarNode):
@@ -132,7 +155,7 @@ class _Reading:
     def _pairs(self, node: yaml.MappingNode, steps: Steps) -> Iterator[tuple[str, Any]]:
         seen: dict[str, int] = {}
         for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
+            if not isinstance(key, yaml.ScalarNode) or not _is_text(key.value):
                 self._mistake(key, f"{dotted(steps)}: a key must be plain text")
                 continue
             here = (*steps, key.value)
@@ -162,15 +185,22 @@ class _Reading:
     def _scalar(self, node: yaml.ScalarNode, steps: Steps) -> Any:
         plain = node.style is None
         if plain and node.value in SPECIAL:
+            if SPECIAL[node.value] is None:
+                self.document.nulls.add(steps)
             return SPECIAL[node.value]
         if plain and not node.value:
             self.document.unset[steps] = "is empty"
+            return None
+        if not _is_text(node.value):
+            self._mistake(node, f"{dotted(steps)} holds half of a character (`\\ud800` to `\\udfff`): write it whole")
             return None
         if "${" not in node.value:
             return node.value
         self.document.filled.add(steps)
         mistakes = len(self.document.mistakes)
         text = REFERENCE.sub(lambda match: self._filled(match, node, steps), node.value)
+        if not _is_text(text):
+            self._mistake(node, f"{dotted(steps)}: what the environment has for it is not UTF-8")
         if mistakes != len(self.document.mistakes):
             self.document.unset[steps] = ""
         elif not text:
@@ -197,7 +227,10 @@ class _Reading:
 
     def _contents(self, file: str) -> tuple[str | None, str]:
         try:
-            return (self.folder / file).read_text("utf-8").rstrip("\r\n"), ""
+            content = _read(self.folder / file)
+            if len(content) > MOST_BYTES:
+                return None, f"the file {file} is larger than 1 MiB"
+            return content.decode("utf-8").rstrip("\r\n"), ""
         except OSError as error:
             return None, f"the file {file} cannot be read: {error.strerror}"
         except ValueError:
@@ -209,6 +242,11 @@ class _Reading:
 
 def _mark(node: yaml.Node) -> Mark:
     return Mark(node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def _is_text(text: str) -> bool:
+    """Whether it can be written: half of a pair that stands for one character (a lone surrogate) cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _is_blank(node: yaml.Node) -> bool:

@@ -2,7 +2,10 @@
 
 import logging
 import sys
+import traceback
 from collections.abc import MutableMapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -16,12 +19,17 @@ FOREIGN = {"error", "reason", "detail"}
 """Fields that may repeat what a vendor, a broker or an event said."""
 
 
-def configure(*, quiet: bool = False) -> None:
-    """Send everything to stderr. *quiet*: only errors, for commands that show progress of their own."""
+def configure(*, quiet: bool = False, worker: int | None = None) -> None:
+    """Send everything to stderr. *quiet*: only errors, for commands that show progress of their own.
+
+    *worker*: which of several this process is; each line says so.
+    """
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         masked,
+        without_traceback,
+        *(() if worker is None else (partial(said_by, worker),)),
     ]
     people = sys.stderr.isatty()
     last: Any = structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer()
@@ -45,8 +53,26 @@ def configure(*, quiet: bool = False) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL if quiet else logging.ERROR)
 
 
+def said_by(worker: int, _logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Which of several processes says it."""
+    event["worker"] = worker
+    return event
+
+
 def masked(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """What others said without email addresses, phone numbers and tokens; our own words and numbers stay readable."""
-    for name in FOREIGN & event.keys():
+    theirs = {"event"} if event.get("_from_structlog") is False else set()  # a library's message
+    for name in (FOREIGN | theirs) & event.keys():
         event[name] = mask(str(event[name]))
+    return event
+
+
+def without_traceback(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """In the place of a traceback what was raised and where: its text and its variables may hold anything."""
+    given = event.pop("exc_info", None)
+    raised = sys.exception() if given is True else given[1] if isinstance(given, tuple) else given
+    if isinstance(raised, BaseException):
+        frames = traceback.extract_tb(raised.__traceback__)
+        where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+        event["raised"] = f"{type(raised).__name__}{where}"
     return event

@@ -11,14 +11,16 @@ from typing import Any
 
 import structlog
 import uvicorn
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from stream.errors import UserError
 from stream.telemetry import metrics
+from stream.telemetry.guard import MOST_HEADERS, Connection, Guard
 from stream.telemetry.settings import ServerSettings
 from stream.telemetry.state import DestinationState
 
@@ -33,13 +35,29 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def serve(settings: ServerSettings, snapshots: Snapshots) -> AsyncIterator[str]:
+async def serve(
+    settings: ServerSettings,
+    snapshots: Snapshots,
+    *,
+    registry: CollectorRegistry = metrics.REGISTRY,
+    connection: type[Connection] = Connection,
+) -> AsyncIterator[str]:
     """Its address, while it serves. Raises UserError where the port is taken."""
     assert settings.port is not None, "null means: do not call this"  # noqa: S101 - a bug, not a user's mistake
     listening = _bind(settings.host, settings.port)
     host, port = listening.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    config = uvicorn.Config(application(settings, snapshots), log_config=None, access_log=False, lifespan="off")
+    config = uvicorn.Config(
+        application(settings, snapshots, registry),
+        http=connection,
+        h11_max_incomplete_event_size=MOST_HEADERS,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,  # addresses may hold ?token=
+        server_header=False,
+        proxy_headers=False,
+    )
     server = _Server(config)
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(server.serve(sockets=[listening]), name="server")
@@ -52,16 +70,19 @@ async def serve(settings: ServerSettings, snapshots: Snapshots) -> AsyncIterator
             serving.cancel()
 
 
-def application(settings: ServerSettings, snapshots: Snapshots) -> Starlette:
-    """The routes. Probes are open; the rest wants the token where one is set."""
-    token = settings.token.get_secret_value() if settings.token else ""
+def application(
+    settings: ServerSettings, snapshots: Snapshots, registry: CollectorRegistry = metrics.REGISTRY
+) -> ASGIApp:
+    """The routes behind their guard. Probes are open; the rest wants the token where one is set."""
+    token = settings.token.get_secret_value().encode() if settings.token else b""
 
     def guarded(answer: Answer) -> Answer:
         async def checked(request: Request) -> Response:
             scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
             given = bearer if scheme.lower() == "bearer" else request.query_params.get("token", "")
-            if token and not hmac.compare_digest(given.encode(), token.encode()):
-                return JSONResponse({"error": "the token of server.token is needed, as Bearer or ?token="}, 401)
+            if token and not hmac.compare_digest(given.encode(errors="replace"), token):
+                why = {"error": "the token of server.token is needed, as Bearer or ?token="}
+                return JSONResponse(why, 401, headers={"WWW-Authenticate": "Bearer"})
             return await answer(request)
 
         return checked
@@ -82,12 +103,12 @@ def application(settings: ServerSettings, snapshots: Snapshots) -> Starlette:
 
     async def measured(_: Request) -> Response:
         gauge(snapshots())
-        return Response(generate_latest(metrics.REGISTRY), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     async def state(_: Request) -> Response:
         return JSONResponse({"destinations": described(snapshots()), "source": "server"})
 
-    return Starlette(
+    inside = Starlette(
         routes=[
             Route("/health/live", live),
             Route("/health/ready", ready),
@@ -95,6 +116,8 @@ def application(settings: ServerSettings, snapshots: Snapshots) -> Starlette:
             Route("/state.json", guarded(state)),
         ]
     )
+    inside.router.redirect_slashes = False  # the redirect would go where the Host header says
+    return Guard(inside, loopback=settings.loopback)
 
 
 def is_ready(state: DestinationState) -> bool:

@@ -2,7 +2,7 @@
 
 from ipaddress import ip_address
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from stream.core.strict import Strict
 
@@ -21,6 +21,14 @@ class ServerSettings(Strict):
             return ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
+
+    @field_validator("token")
+    @classmethod
+    def _fits_a_header(cls, token: SecretStr | None) -> SecretStr | None:
+        given = token.get_secret_value() if token else ""
+        if not (given.isascii() and given.isprintable()) or " " in given:
+            raise ValueError("it must be letters, digits and signs of ASCII without spaces: it travels in a header")
+        return token
 
     @model_validator(mode="after")
     def _guarded(self) -> "ServerSettings":

@@ -3,7 +3,6 @@
 Why a record is buried is decided in `stream.core.health`; the headers are `schemas.dead_letters`'s.
 """
 
-import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
@@ -14,13 +13,12 @@ from schemas.dead_letters import CONNECT, OURS, DeadLetter, Headers
 from schemas.replays import REPLAY, WRITTEN_AT, ReplayId
 from stream.core.health import Bury
 from stream.core.records import Record, written_at
-from stream.kafka.producer import NotAcknowledged, Producer, TooLarge
+from stream.kafka.producer import Producer, TooLarge, acknowledged
 from stream.kafka.reader import reading
 from stream.kafka.settings import KafkaSettings
 
 OMITTED = f"{OURS}value"
 HASH = f"{OURS}value_sha256"
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between two tries
 
 log = structlog.get_logger()
 
@@ -70,16 +68,10 @@ class DeadLetters:
                 await self._write(record.key, None, ours)
 
     async def _write(self, key: bytes | None, value: bytes | None, headers: Headers) -> None:
-        pause = FIRST_PAUSE
-        while True:
-            try:
-                await self._producer.send(self._topic, key=key, value=value, headers=headers)
-            except NotAcknowledged as error:  # written after all? Then twice: one identity
-                log.warning("dead_letter_waits", destination=self._destination, reason=str(error))
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
-            else:
-                return
+        await acknowledged(
+            lambda: self._producer.send(self._topic, key=key, value=value, headers=headers),
+            waits=lambda why: log.warning("dead_letter_waits", destination=self._destination, reason=why),
+        )  # perhaps twice: one identity
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,11 @@ from schemas.journal import Entry, Word, call_id
 from schemas.replays import REPLAY
 from stream.core.offsets import OffsetTracker
 from stream.core.records import Message, Record
-from stream.kafka.admin import Admin
 from stream.kafka.reader import reading
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.transactions import Lost, Transactions
 from stream.topics import names
+from stream.topics.beside import Kind
 
 Facts: TypeAlias = Iterable[tuple[str, str | int]]
 
@@ -31,15 +31,9 @@ RETENTION_SECONDS = 7 * 24 * 3600.0
 log = structlog.get_logger()
 
 
-async def ensure(admin: Admin, *, group: str, topics: Iterable[str], create: bool) -> None:
-    """See to it that each source topic has its journal. Raises UserError that says what is to be done."""
-    await admin.ensure_beside(
-        topics,
-        lambda topic: names.journal(group, topic),
-        compacted=False,
-        create=create,
-        retention=RETENTION_SECONDS,
-    )
+def journals(group: str) -> Kind:
+    """The journals of a destination's *group*: they must be there before a partition is assigned."""
+    return Kind(lambda topic: names.journal(group, topic), retention=RETENTION_SECONDS)
 
 
 class Standing(Enum):
@@ -124,9 +118,6 @@ class Journal:
     async def assigned(self, trackers: Sequence[OffsetTracker]) -> None:
         """Open the partitions' journals, which fences their former owners, then read them to their ends."""
         places = [(tracker.topic, tracker.partition) for tracker in trackers]
-        async with Admin(self._settings) as admin:  # a topic may have grown since the start
-            topics = {topic for topic, _ in places}
-            await ensure(admin, group=self._group, topics=topics, create=self._settings.create_topics)
         self._pages = {place: self._pages.get(place, Page()) for place in places}
         writers = [self._writer(*place) for place in places]
         volumes = {

@@ -83,10 +83,17 @@ class Assembly:
 
 def _pieces(result: PrivacyResult) -> Iterator[Piece]:
     yield from (Piece(step=step) for step in result.steps)
-    for profile in (result.data or {}).get("profiles", ()):
+    for profile in _profiles(result.data):
         for name, value in profile.items():
             for entry in _entries(value):
                 yield Piece(profile=profile["cio_id"], entry={name: entry})
+
+
+def _profiles(data: Json | None) -> list[Json]:
+    """Those of an access; none where others wrote the data."""
+    found = (data or {}).get("profiles")
+    listed = found if isinstance(found, list) else []
+    return [each for each in listed if isinstance(each, dict) and isinstance(each.get("cio_id"), str)]
 
 
 def _entries(value: Any) -> Iterable[Any]:

@@ -3,8 +3,7 @@
 What a vendor is asked is the destinations' part; how a result is divided is in `parts.py`.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import UTC, datetime
 
 import structlog
@@ -17,14 +16,13 @@ from stream.core.offsets import OffsetTracker
 from stream.core.outcomes import Filtered, Rejected
 from stream.core.records import Fields, Message, Record
 from stream.errors import UserError
-from stream.kafka.producer import NotAcknowledged, Producer, TooLarge
+from stream.kafka.producer import NotAcknowledged, Producer, TooLarge, acknowledged
 from stream.kafka.reader import reading
 from stream.kafka.settings import KafkaSettings
 from stream.topics.parts import Assembly, encoded, split
 
 LARGEST = 900_000  # bytes of a record at first: a broker's usual limit is a MiB, with the headers
 SMALLEST = 4_000  # bytes below which a topic's limit is not followed
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between two tries
 
 log = structlog.get_logger()
 
@@ -75,8 +73,7 @@ class Desk:
         who, erasure = person(self._key, email), Erasure(erased_at=datetime.fromtimestamp(at, UTC), lifted_at=None)
         if (known := self._known.get(who)) is not None and known.erased_at == erasure.erased_at:
             return False
-        key, value = who.encode(), erasure.model_dump_json().encode()
-        await _confirmed(lambda: self._producer.send(self._erasures, key=key, value=value), self._erasures)
+        await self._say(self._erasures, who, erasure.model_dump_json().encode())
         return True
 
     async def answer(self, result: PrivacyResult) -> None:
@@ -100,8 +97,14 @@ class Desk:
             return
 
     async def _write(self, part: PrivacyResult) -> None:
-        key, value = part.request_id.encode(), encoded(part)
-        await _confirmed(lambda: self._producer.send(self._results, key=key, value=value), self._results)
+        await self._say(self._results, part.request_id, encoded(part))
+
+    async def _say(self, topic: str, key: str, value: bytes) -> None:
+        """Return once the broker has it. Perhaps twice: it says the same. Raises TooLarge."""
+        await acknowledged(
+            lambda: self._producer.send(topic, key=key.encode(), value=value),
+            waits=lambda why: log.warning("answer_waits", topic=topic, reason=why),
+        )
 
 
 def decode(value: bytes | None) -> PrivacyRequest | Filtered | Rejected:
@@ -144,17 +147,3 @@ async def results(settings: KafkaSettings, topic: str, request_id: str) -> Async
                 continue
             if (whole := assembly.add(part)) is not None:
                 yield whole
-
-
-async def _confirmed(write: Callable[[], Awaitable[int]], topic: str) -> None:
-    """Try until the broker has it. Raises TooLarge."""
-    pause = FIRST_PAUSE
-    while True:
-        try:
-            await write()
-        except NotAcknowledged as error:  # written after all? Then twice, and it says the same
-            log.warning("answer_waits", topic=topic, reason=str(error))
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
-        else:
-            return

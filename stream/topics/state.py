@@ -5,8 +5,9 @@ is remembered and why is the affair of those who put it in: see `traits`.
 """
 
 import asyncio
+import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -22,19 +23,21 @@ from stream.kafka.reader import reading
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.source import CommitFailed, Partition
 from stream.topics import names
+from stream.topics.beside import Kind
 from stream.topics.state_file import Entry, StateFile
 
 OFFSET, TAG = "crmstream.offset", "crmstream.tag"  # headers of the changelog's records
 LARGEST = 512 * 1024  # bytes of a value: less than any broker takes
 MOST_WAITING = 10_000  # changes, of all partitions together, for which reading goes on
+_OFFSET = re.compile(rb"-?[0-9]{1,18}")
 AT_ONCE = 2000  # changes that are written, or read back, in one go
 
 log = structlog.get_logger()
 
 
-async def ensure_changelogs(admin: Admin, group: str, topics: Iterable[str], *, create: bool) -> None:
-    """See to it that each source topic has its changelog. Raises UserError that says what is to be done."""
-    await admin.ensure_beside(topics, lambda topic: names.state(group, topic), compacted=True, create=create)
+def changelogs(group: str) -> Kind:
+    """The changelogs of a destination's *group*: they must be there before a partition is assigned."""
+    return Kind(lambda topic: names.state(group, topic), compacted=True)
 
 
 @dataclass(slots=True, eq=False)
@@ -151,8 +154,6 @@ class State:
     async def assigned(self, trackers: Sequence[OffsetTracker]) -> None:
         """Take these partitions on: open their files, and read from the changelog what these do not know."""
         self._close()
-        topics = {tracker.topic for tracker in trackers}  # which may have grown since the start
-        await ensure_changelogs(self._admin, self._group, topics, create=self._settings.create_topics)
         for tracker in trackers:
             place = tracker.topic, tracker.partition
             self._parts[place] = Part(place, self._file(place))
@@ -270,6 +271,7 @@ def _headers(entry: Entry | None) -> list[tuple[str, bytes]]:
 def _entry(record: Record) -> Entry | None:
     """What a record of the changelog says; None: the key is forgotten. One that is not ours says nothing."""
     headers = dict(record.headers)
-    if record.value is None or not headers.get(OFFSET, b"").lstrip(b"-").isdigit():
+    offset = headers.get(OFFSET) or b""
+    if record.value is None or not _OFFSET.fullmatch(offset):
         return None
-    return Entry(record.value, int(headers[OFFSET]), headers.get(TAG))
+    return Entry(record.value, int(offset), headers.get(TAG))

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +14,8 @@ from stream.errors import UserError
 
 CACHE_KIB = 256  # of each file that is kept in memory: there may be many
 LAYOUT = 1  # of the tables; a file of another one is made anew
+FILE, FOLDER = 0o600, 0o700  # modes: what is remembered of people is for our own user alone
+FILES = ("", "-wal", "-shm")  # ends of the names of what SQLite makes
 TABLES = """
 CREATE TABLE entries (key BLOB PRIMARY KEY, value BLOB NOT NULL, offset INTEGER NOT NULL, tag BLOB);
 CREATE INDEX by_offset ON entries (offset);
@@ -51,7 +54,7 @@ class StateFile:
         self._path = path
         self._whose = whose
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
             self._connection = self._opened() or self._made()
         except (OSError, sqlite3.Error) as error:
             raise UserError(f"cannot keep state in {path}: {error}", "see state.folder") from error
@@ -101,7 +104,7 @@ class StateFile:
 
     def apply(self, changes: Changes, *, position: int, stamp: int) -> None:
         """Write all of it or nothing; None removes a key. An entry replaces none of a higher offset."""
-        with self._connection:
+        with self._transaction():
             for entries, group in groupby(changes, lambda change: change[1] is not None):
                 if entries:
                     rows = ((key, entry.value, entry.offset, entry.tag) for key, entry in group if entry is not None)
@@ -113,7 +116,7 @@ class StateFile:
 
     def clear(self) -> None:
         """Forget everything."""
-        with self._connection:
+        with self._transaction():
             self._connection.execute("DELETE FROM entries")
         self.apply((), position=0, stamp=0)
 
@@ -124,13 +127,13 @@ class StateFile:
         """
         if not self._select("SELECT 1 FROM entries WHERE offset >= ? LIMIT 1", end):
             return False
-        with self._connection:
+        with self._transaction():
             self._connection.execute("UPDATE entries SET offset = -1")
         return True
 
     def close(self) -> None:
         """All that was applied is in the file."""
-        with self._connection:
+        with suppress(sqlite3.Error), self._connection:  # on a full disk the next start has it looked through
             self._connection.execute("UPDATE about SET closed = 1")
         self._connection.close()
 
@@ -156,8 +159,8 @@ class StateFile:
         return None
 
     def _made(self) -> sqlite3.Connection:
-        for end in ("", "-wal", "-shm"):
-            self._path.with_name(self._path.name + end).unlink(missing_ok=True)
+        for file in self._files():
+            file.unlink(missing_ok=True)
         connection = self._connect()
         with connection:
             connection.executescript(TABLES)
@@ -167,7 +170,11 @@ class StateFile:
 
     def _connect(self) -> sqlite3.Connection:
         """Without a wait for the disk: what a crash of the machine takes from the file, the changelog gives back."""
-        connection = sqlite3.connect(self._path)
+        self._path.touch(FILE)
+        for file in self._files():
+            if file.exists():
+                file.chmod(FILE)
+        connection = sqlite3.connect(self._path)  # which makes the files beside it with the mode of the first
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -175,6 +182,19 @@ class StateFile:
         except sqlite3.DatabaseError:  # no such file: it is found out where it is read
             pass
         return connection
+
+    def _files(self) -> list[Path]:
+        return [self._path.with_name(self._path.name + end) for end in FILES]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All that is done in it, or nothing. Raises UserError where the disk does not take it."""
+        try:
+            with self._connection:
+                yield
+        except sqlite3.Error as error:
+            hint = "is the disk full? what is missing in the file is read again from its topic; see state.folder"
+            raise UserError(f"cannot write state to {self._path}: {error}", hint) from error
 
     def _select(self, text: str, *arguments: object) -> list[tuple[Any, ...]]:
         """Raises UserError for a damaged file: the next start makes it anew."""
@@ -188,3 +208,10 @@ class StateFile:
 def _after(prefix: bytes) -> bytes:
     """The first key after all those with *prefix*, whose last byte is not the highest."""
     return prefix[:-1] + bytes([prefix[-1] + 1])
+
+
+def _make_folder(folder: Path) -> None:
+    """Make it and what is missing above it, for us alone; what is there may be used by others and stays as it is."""
+    if not folder.exists():
+        _make_folder(folder.parent)
+        folder.mkdir(FOLDER, exist_ok=True)

@@ -132,8 +132,15 @@ class Part:
 
 
 def read(value: bytes | None) -> Known:
-    """What a store's value says."""
-    return NOBODY if value is None else Known(**orjson.loads(value))
+    """What a store's value says; nothing where others wrote it, into our topic."""
+    if value is None:
+        return NOBODY
+    try:
+        known = Known(**orjson.loads(value))
+    except (TypeError, ValueError):
+        return NOBODY
+    texts = all(each is None or type(each) is str for each in (known.user, known.person))
+    return known if texts and type(known.traits) is dict and type(known.since) in (float, int) else NOBODY
 
 
 def written(known: Known) -> bytes:

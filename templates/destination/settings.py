@@ -5,7 +5,8 @@ from typing import Literal
 from pydantic import Field, SecretStr
 
 from stream.core.units import Rate
-from stream.destinations.base import DestinationSettings, WebAddress
+from stream.destinations.base import DestinationSettings
+from stream.destinations.values import WebAddress
 
 
 class AcmeSettings(DestinationSettings):

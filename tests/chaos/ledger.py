@@ -39,6 +39,7 @@ class Taken:
     at: float
     door: str  # host:port at which it came in: each member has its own
     call: int  # number of the request in the vendor's log
+    answered: float | None = None  # when the vendor said that it took it; None: cut off, or the caller had gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Asked:
     at: float
     door: str
     status: int | None  # None: cut off, or never answered
+    contacts: frozenset[str] = frozenset()  # whom it names; a probe or renewal names nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class Life:
 class Fault:
     """Something that was done to a broker, a vendor, a disk or a clock."""
 
-    kind: str  # as the plan names it
+    kind: str  # as the plan names it; what is done to a broker begins with `broker`
     at: float
     until: float
     destination: str = ""  # the vendor it was done to
@@ -110,6 +112,7 @@ class Erasure:
     contact: str
     at: float
     lifted_at: float | None = None
+    known_at: float | None = None  # Kafka's time of the record in the topic of erasures; None: there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,7 @@ class Terms:
     concurrency: int
     session_timeout: float
     commit_every: float
+    patience: float = 30.0  # seconds in which something is settled, while there is work and nothing is wrong
     rates: Mapping[str, float] = field(default_factory=dict)  # requests a second by limit; none: not limited
     quota: str | None = None  # destinations of one quota share `rates`
 

@@ -134,6 +134,18 @@ async def test_an_answer_that_repeats_a_secret_does_not_show_it() -> None:
 
 
 @pytest.mark.parametrize(
+    "spelling", [rb"open/sesame+1=", rb"open\/sesame+1=", b"open%2Fsesame%2B1%3D", b"open/sesame%2B1%3D"]
+)
+async def test_a_secret_is_hidden_however_an_answer_spells_it(spelling: bytes) -> None:
+    """PHP escapes slashes in JSON; a form or an address is percent-encoded."""
+    wire = Wire(lambda _: 400, body=b'{"message": "invalid key ' + spelling + b'"}')
+
+    response = await client(wire, secrets=["open/sesame+1="]).send(ASSERT)
+
+    assert {"message": "invalid key ***"} == response.json()
+
+
+@pytest.mark.parametrize(
     "base_url, path, url",
     [
         ("https://api.attio.com", "/v2/self", "https://api.attio.com/v2/self"),
@@ -147,12 +159,50 @@ async def test_an_answer_that_repeats_a_secret_does_not_show_it() -> None:
         ("https://s3s.fr/api/forward.php", "/api/forward.php", "https://s3s.fr/api/forward.php"),
         ("https://track.customer.io/api/v1", "/api/v1/customers/7", "https://track.customer.io/api/v1/customers/7"),
         ("http://127.0.0.1:8080", "/v2/self", "http://127.0.0.1:8080/v2/self"),
-        ("https://api.customer.io", "https://track.customer.io/api/v1", "https://track.customer.io/api/v1"),
+        ("https://api.attio.com", "//elsewhere.example.com/v2", "https://api.attio.com//elsewhere.example.com/v2"),
     ],
 )
 def test_an_address_tolerates_the_vendors_own_path(base_url: str, path: str, url: str) -> None:
     """What base_url and path both name counts once; a slash at the end does not matter."""
     assert url == Address(base_url).of(path)
+
+
+async def test_a_whole_url_goes_to_where_the_configuration_says() -> None:
+    """Such as the other one of Customer.io's two APIs."""
+    wire = Wire()
+
+    await client(wire, addresses=["https://track.example.com/"]).send(
+        Request("GET", "https://track.example.com/api/v1")
+    )
+
+    assert ["https://track.example.com/api/v1"] == [sent.url for sent in wire.sent]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://elsewhere.example.com/v2",
+        "http://track.example.com/v2",
+        "https://track.example.com.elsewhere.example.com/v2",
+        "https://track.example.com:8443/v2",
+        "https://track.example.com@elsewhere.example.com/v2",
+        "https://elsewhere.example.com\\@track.example.com/v2",
+        "https:/\\elsewhere.example.com/v2",
+        "\\\\elsewhere.example.com/v2",
+        "@elsewhere.example.com/v2",
+        ".elsewhere.example.com/v2",
+        "",
+    ],
+)
+async def test_nothing_is_sent_to_another_host(url: str) -> None:
+    """Whatever an answer names: no turn is used up, and the error repeats nothing of it."""
+    wire, turns = Wire(), Turns()
+
+    with pytest.raises(NotSent, match="another host") as refused:
+        await client(wire, addresses=["https://track.example.com"], limiter=turns).send(Request("GET", url))
+
+    assert "elsewhere" not in str(refused.value)
+    assert ([], 0) == (wire.sent, turns.taken)
 
 
 async def test_requests_wait_for_the_rate_limit() -> None:

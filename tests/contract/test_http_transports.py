@@ -20,7 +20,21 @@ import trustme
 from stream.errors import UserError
 from stream.http import BODY_LIMIT, CertificateRefused, NotSent, Response, Transport, Unanswered
 from stream.http.settings import HttpSettings, open_transport
-from tests.contract.vendor import Behaviour, answers, closes, drips, floods, hangs, resets, says, vendor
+from tests.contract.vendor import (
+    Behaviour,
+    answers,
+    closes,
+    drips,
+    drips_headers,
+    floods,
+    floods_headers,
+    hangs,
+    informs,
+    resets,
+    says,
+    vendor,
+)
+from tests.old_tls import agreeing_to
 
 Open: TypeAlias = Callable[..., Transport]
 SECRET = "sk-example-0000"
@@ -143,7 +157,7 @@ async def test_every_status_is_an_answer(transport: Transport, status: int) -> N
     assert 1 == len(there.arrivals)
 
 
-@pytest.mark.parametrize("behaviour", [hangs, drips], ids=["hangs", "drips"])
+@pytest.mark.parametrize("behaviour", [hangs, drips, drips_headers, informs])
 async def test_a_call_is_over_within_its_timeout(transport: Transport, behaviour: Behaviour) -> None:
     """The timeout is a total: bytes that keep coming do not extend it."""
     async with vendor(behaviour) as there:
@@ -232,6 +246,30 @@ async def test_an_expired_certificate_is_refused(trusting: Transport, authority:
             await call(trusting, there.url)
 
 
+async def test_old_encryption_is_refused(trusting: Transport, authority: trustme.CA) -> None:
+    """TLS 1.1, which another client agrees to here: whoever lies between must not talk us down to it."""
+    theirs = serving(authority.issue_cert("127.0.0.1"))
+    agreeing_to(ssl.TLSVersion.TLSv1_1, theirs)
+    willing = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
+    agreeing_to(ssl.TLSVersion.TLSv1_1, willing)
+
+    async with vendor(answers(), theirs) as there:
+        with pytest.raises(NotSent, match="handshake"):
+            await call(trusting, there.url)
+        assert [] == there.arrivals
+
+        _, writer = await asyncio.open_connection("127.0.0.1", there.port, ssl=willing)
+        assert "TLSv1.1" == writer.get_extra_info("ssl_object").version()
+        writer.close()
+
+
+async def test_a_handshake_without_end_is_not_sent(transport: Transport) -> None:
+    """Somebody takes the connection and says nothing."""
+    async with vendor(hangs) as there:
+        with pytest.raises(NotSent):
+            await call(transport, there.url.replace("http:", "https:"))
+
+
 async def test_authorities_of_a_file_are_trusted(trusting: Transport, authority: trustme.CA) -> None:
     """All of the file's, not only the first."""
     async with vendor(answers(), serving(authority.issue_cert("127.0.0.1"))) as there:
@@ -280,6 +318,15 @@ async def test_a_body_without_end_is_read_to_the_limit(transport: Transport) -> 
     assert [BODY_LIMIT] * 2 == [*map(len, bodies)]
     assert 2 == there.connections
     assert 2 * 16 * BODY_LIMIT > there.written  # what buffers on the way have taken besides
+
+
+async def test_a_head_without_end_is_not_read_for_ever(transport: Transport) -> None:
+    """Half a megabyte at most: what is no answer yet is no answer."""
+    async with vendor(floods_headers) as there:
+        with pytest.raises(Unanswered, match=r"head is too large|is not HTTP"):
+            await call(transport, there.url)
+
+    assert 16 * BODY_LIMIT > there.written  # what buffers on the way have taken besides
 
 
 async def test_a_body_is_not_unpacked(transport: Transport) -> None:

@@ -151,6 +151,29 @@ async def drips(wire: Wire) -> None:
         await asyncio.sleep(0.02)
 
 
+async def drips_headers(wire: Wire) -> None:
+    """A head that never ends, byte by byte."""
+    await wire.say(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    while True:
+        await wire.say(b".")
+        await asyncio.sleep(0.02)
+
+
+async def informs(wire: Wire) -> None:
+    """One interim answer after the other (RFC 9110, 15.2), and never the final one."""
+    while True:
+        await wire.say(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        await asyncio.sleep(0.02)
+
+
+async def floods_headers(wire: Wire) -> None:
+    """A head without end, as fast as it is taken."""
+    await wire.say(b"HTTP/1.1 200 OK\r\n")
+    line = b"X-More: " + b"." * 8000 + b"\r\n"
+    while True:
+        await wire.say(line)
+
+
 async def floods(wire: Wire) -> None:
     """A body without end, as fast as it is taken."""
     await wire.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")

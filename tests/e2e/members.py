@@ -45,8 +45,8 @@ class Committed:
     @classmethod
     def read(cls, position: int, metadata: str) -> "Committed":
         """`1:<six counters>:<base64 bitmap>`; bit i, lowest first, is offset position + 1 + i."""
-        version, counters, bitmap = metadata.split(":")
-        assert "1" == version
+        version, counters, bitmap, *_ = metadata.split(":")
+        assert version in ("1", "2")
         names = ("delivered", "coalesced", "filtered", "dead_lettered", "absent", "lost_to_retention")
         totals = dict(zip(names, map(int, counters.split(",")), strict=True))
         bits = base64.b64decode(bitmap)
@@ -58,7 +58,15 @@ class Member:
     """One process of `crmstream run`."""
 
     def __init__(
-        self, config: Path, output: Path, arguments: Iterable[str], *, destination: str, door: str, port: int
+        self,
+        config: Path,
+        output: Path,
+        arguments: Iterable[str],
+        *,
+        destination: str,
+        door: str,
+        port: int,
+        module: str = "stream",  # what runs it, perhaps with arguments of its own
     ) -> None:
         self.destination = destination
         self.door = door  # host:port of the vendor, for this member alone
@@ -66,7 +74,7 @@ class Member:
         self._output = output
         with output.open("wb") as file:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "stream", "run", "-c", str(config), *arguments],
+                [sys.executable, "-m", *module.split(), "run", "-c", str(config), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
@@ -84,6 +92,11 @@ class Member:
     def running(self) -> bool:
         """Whether the process is there."""
         return self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Its process's number."""
+        return self._process.pid
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal; it must be running."""
@@ -172,6 +185,7 @@ class Scene(Generic[Kind]):
         self.destination = destination
         self.others: dict[str, Any] = {}  # further destinations of the same file
         self.members: list[Member] = []
+        self.module = "stream"
         self._folder = folder
         self._exits = exits
 
@@ -185,7 +199,9 @@ class Scene(Generic[Kind]):
             orjson.dumps(configuration(self.broker.bootstrap, self.topic, port, self.reaching(url), blocks))
         )
         door, output = url.removeprefix("http://"), config.with_suffix(".out")
-        member = Member(config, output, arguments, destination=self.destination, door=door, port=port)
+        member = Member(
+            config, output, arguments, destination=self.destination, door=door, port=port, module=self.module
+        )
         self.members.append(member)
         self._exits.callback(self._end, member)
         return member

@@ -4,19 +4,34 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 import orjson
+import pytest
 
 from schemas.dead_letters import DeadLetter
 from stream.destinations.sandbox import Failure, serve
+from stream.destinations.splio_contacts.sandbox import SplioContactsFaults, SplioContactsSandbox
 from stream.destinations.splio_sms.sandbox import SplioSmsFaults
 from stream.errors import Exit
 from tests.e2e.conftest import NewStage
-from tests.e2e.members import DESTINATION, Committed, Stage, attio_at, contacts, event, keyed, until
+from tests.e2e.members import (
+    DESTINATION,
+    Committed,
+    Stage,
+    attio_at,
+    configuration,
+    contacts,
+    event,
+    free_port,
+    keyed,
+    until,
+)
 from tests.e2e.sms_kills import BLOCKS, Texts, ordered
 from tests.e2e.test_cli_operators import Ran, configured, crmstream
 from tests.e2e.vendor import WELL, Vendor, broken_for
@@ -24,6 +39,7 @@ from tests.kafka.broker import Broker, Sent
 
 ADA, GRACE = "ada@example.com", "grace@example.com"
 OTHER = "second"  # name of another destination of the same file
+COUNT = 4000  # letters, so that a kill comes before the last one
 
 
 async def test_a_letter_is_delivered_once_more_when_its_cause_is_mended(
@@ -114,34 +130,37 @@ async def test_a_bare_event_supersedes_by_what_is_remembered_of_its_user(
     assert [{"replayed": 0, "skipped": {"superseded": 1}, "dry_run": False}] == ran.objects
 
 
-async def test_a_replay_that_is_killed_can_be_run_again(broker: Broker, stage: NewStage, tmp_path: Path) -> None:
-    """`kill -9` in the middle, then again: each letter is in the source exactly once more, and arrives once."""
+@pytest.mark.parametrize("command", ["replay", "discard"])
+async def test_what_is_killed_can_be_run_again(
+    broker: Broker, stage: NewStage, tmp_path: Path, command: Literal["replay", "discard"]
+) -> None:
+    """`kill -9` at any moment, several times, then to the end: each letter is written back once, or given up once."""
+    random = Random(11)
     here = await stage(broker)
-    people = contacts(6000)
-    await here.send([keyed(email) for email in people])
-    await _bury(here, range(6000))
+    await here.send([keyed(email) for email in contacts(COUNT)])
+    await _bury(here, range(COUNT))
     config = configured(tmp_path, broker, here.topic)
-    noted = f"{here.dead}.replays"
-    await broker.create(noted, configs={"cleanup.policy": "compact"})
+    await broker.create(f"{here.dead}.replays", configs={"cleanup.policy": "compact"})
 
-    async def begun() -> bool:
-        return sum((await broker.ends(noted)).values()) > 500
+    done = 0
+    while done < COUNT // 3:
+        await _kill_after(
+            done + random.randrange(100, 600),
+            here,
+            *(sys.executable, "-m", "stream", "dlq", command, "--all", "-c", str(config)),
+        )
+        done = len(await _noted(here))
+        assert 0 < done < COUNT, "the kill came too early or too late"
+    ran = await crmstream("dlq", command, "--all", "--json", config=config)
 
-    command = (sys.executable, "-m", "stream", "dlq", "replay", "--all", "-c", str(config))
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
-    await until(begun, what="some replays")
-    process.kill()
-    await process.wait()
-    first = await _replays(here)
-    assert 0 < len(first) < 6000, "the kill came too early or too late"
-    ran = await crmstream("dlq", "replay", "--all", "--json", config=config)
-
-    assert [
-        {"replayed": 6000 - len(first), "skipped": {"replayed_before": len(first)}, "dry_run": False}
-    ] == ran.objects
+    left, skipped = COUNT - done, {"skipped": {"replayed_before": done}}
+    told = {"replayed": left, **skipped} if command == "replay" else {"discarded": left}
+    assert [{**told, "dry_run": False}] == ran.objects
+    identities = {f"{DESTINATION}/{here.topic}/0/{offset}" for offset in range(COUNT)}
+    assert (COUNT, identities) == (len(await _noted(here)), set(await _noted(here)))
     replays = await _replays(here)
-    assert {1} == set(Counter(replays).values())
-    assert {f"{DESTINATION}/{here.topic}/0/{offset}#1" for offset in range(6000)} == set(replays)
+    assert (COUNT if command == "replay" else 0) == len(replays)
+    assert {f"{identity}#1" for identity in identities} == set(replays) or command == "discard"
 
 
 async def test_two_replays_at_a_time_repeat_nothing(broker: Broker, stage: NewStage, tmp_path: Path) -> None:
@@ -236,6 +255,44 @@ async def test_discarded_letters_are_out_of_sight(broker: Broker, stage: NewStag
     assert "compact" == await broker.config(f"{here.dead}.replays", "cleanup.policy")
 
 
+async def test_a_replay_puts_nobody_back_on_a_list(broker: Broker, stage: NewStage, tmp_path: Path) -> None:
+    """Who has left it since the event was buried stays away, even where the replay is forced; the rest is brought."""
+    here = await stage(broker, vendor=SplioContactsSandbox(), destination="splio_contacts")
+    listed = {"default_list_id": "25"}
+    here.vendor.universe.create({"email": ADA, "firstname": "Ada"})  # on no list any more
+    here.vendor.faults = SplioContactsFaults(fail=[Failure(status=400, code="email", message="no")])
+    await here.send([consenting("Augusta")])
+    await here.drain(destination=listed)
+    here.vendor.faults = SplioContactsFaults()
+
+    ran = await crmstream("dlq", "replay", "--all", "--force", "--json", config=here.config)
+    await here.drain(destination=listed)
+
+    assert [{"replayed": 1, "skipped": {}, "dry_run": False}] == ran.objects
+    [ada] = here.vendor.people()
+    assert ("Augusta", []) == (ada["firstname"], ada["lists"])
+
+
+async def test_letters_of_a_destination_that_is_no_more_stay_where_they_are(
+    broker: Broker, stage: NewStage, tmp_path: Path
+) -> None:
+    """Removed from the file, or renamed: said, told apart from what was done, and `discard` clears them away."""
+    here = await stage(broker)
+    await _bury(here, [0])
+    renamed = {f"{DESTINATION}-eu": attio_at("http://127.0.0.1:1")[DESTINATION]}
+    config = tmp_path / "renamed.yaml"
+    config.write_bytes(orjson.dumps(configuration(broker.bootstrap, here.topic, free_port(), renamed, {})))
+
+    all_of_them = await crmstream("dlq", "replay", "--all", config=config)
+    by_name = await crmstream("dlq", "replay", "--destination", DESTINATION, config=config)
+    given_up = await crmstream("dlq", "discard", "--destination", DESTINATION, config=config)
+
+    gone = "0 letters replayed\n1 skipped: of a destination, topic or partition that is no more\n"
+    assert (Exit.FAILURE, gone) == (all_of_them.code, all_of_them.out)
+    assert f"there is no destination {DESTINATION}\n  did you mean {DESTINATION}-eu?" in by_name.err
+    assert (Exit.OK, "1 letter discarded\n") == (given_up.code, given_up.out)
+
+
 async def test_letters_are_shown_whole_to_who_confirms_it(broker: Broker, stage: NewStage, tmp_path: Path) -> None:
     """With --yes where nobody can be asked."""
     here = await stage(broker)
@@ -251,6 +308,12 @@ async def test_letters_are_shown_whole_to_who_confirms_it(broker: Broker, stage:
     ]
 
 
+def consenting(first_name: str) -> Sent:
+    """Ada's event with a name, and her consent."""
+    found = orjson.loads(event(ADA, first_name=first_name))
+    return Sent(orjson.dumps(found | {"context": {"consent": {"canonical": {"marketing": True}}}}), key=ADA.encode())
+
+
 async def _bury(here: Stage, numbers: Iterable[int], *, reason: str = "rejected") -> None:
     """Letters of Attio for the records at these offsets of partition 0, as `run` would have written them."""
     about = DeadLetter(DESTINATION, here.topic, 0, 0, reason, "no such field", 1, datetime.now(UTC).timestamp())
@@ -261,6 +324,24 @@ async def _bury(here: Stage, numbers: Iterable[int], *, reason: str = "rejected"
         for number in numbers
     ]
     await here.broker.produce(here.dead, letters)
+
+
+async def _kill_after(notes: int, here: Stage, *command: str) -> None:
+    """Run a command and kill it once it has noted that much."""
+
+    async def begun() -> bool:
+        return sum((await here.broker.ends(f"{here.dead}.replays")).values()) > notes
+
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
+    await until(begun, what="some notes")
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
+
+
+async def _noted(here: Stage) -> list[str]:
+    """The letters of which something is noted, as often as it is, read by a plain consumer."""
+    return [record.key.decode() for record in await here.broker.read_all(f"{here.dead}.replays")]
 
 
 async def _replays(here: Stage) -> list[str]:

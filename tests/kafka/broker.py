@@ -19,6 +19,7 @@ from aiokafka.structs import OffsetAndMetadata
 from docker.models.containers import Container
 from testcontainers.community.kafka import KafkaContainer
 from testcontainers.core.config import testcontainers_config
+from testcontainers.core.container import DockerContainer
 
 IMAGE = "confluentinc/cp-kafka:8.3.2"
 SETTINGS = {
@@ -43,20 +44,11 @@ class Sent:
     timestamp_ms: int | None = None
 
 
-class Broker:
-    """One broker, on a port that stays the same when it is restarted."""
+class Node:
+    """One broker's container, on a port that stays the same when it is restarted."""
 
-    def __init__(self, container: KafkaContainer) -> None:
+    def __init__(self, container: DockerContainer) -> None:
         self._container = container
-        self.bootstrap: str = container.get_bootstrap_server()
-
-    def __repr__(self) -> str:
-        return f"<Broker at {self.bootstrap}>"
-
-    @property
-    def host(self) -> str:
-        """The name or address under which containers are reached from here."""
-        return self.bootstrap.rpartition(":")[0]
 
     @property
     def engine(self) -> Container:
@@ -79,6 +71,20 @@ class Broker:
         """Bring it back after `kill`; it answers some seconds later: see `wait`."""
         self.engine.start()
 
+    def restart(self) -> None:
+        """Ask it to end, and bring it back."""
+        self.engine.restart(timeout=15)
+
+
+class Clients:
+    """What tests ask of one broker or several, by plain clients. *bootstrap*: where they are."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {self.bootstrap}>"
+
     async def wait(self, timeout: float = 60) -> None:
         """Return when it answers."""
         async with asyncio.timeout(timeout):
@@ -87,8 +93,9 @@ class Broker:
 
     async def create(self, topic: str, partitions: int = 1, configs: Mapping[str, str] | None = None) -> None:
         """Create *topic* and return when each partition has a leader that answers."""
+        new = NewTopic(topic, partitions, -1, replica_assignments={}, topic_configs=dict(configs or {}))
         async with self._admin() as admin, asyncio.timeout(30):
-            response = await admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=dict(configs or {}))])
+            response = await admin.create_topics([new])
             [(_, code, *text)] = response.topic_errors
             assert code == 0, f"the broker refused to create {topic}: {text}"
             while not await _led(admin, topic, partitions):  # noqa: ASYNC110 - the broker sets no event
@@ -184,11 +191,29 @@ class Broker:
         )
 
 
+class Broker(Node, Clients):
+    """One broker and all that is asked of it."""
+
+    def __init__(self, container: KafkaContainer) -> None:
+        Node.__init__(self, container)
+        Clients.__init__(self, container.get_bootstrap_server())
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """What can be killed, paused and started one by one: itself."""
+        return (self,)
+
+    @property
+    def host(self) -> str:
+        """The name or address under which containers are reached from here."""
+        return self.bootstrap.rpartition(":")[0]
+
+
 @contextmanager
 def running_broker(protocol: str = "PLAINTEXT", **settings: str) -> Iterator[Broker]:
     """A broker of its own; *settings* are further `KAFKA_…` variables of the image, *protocol* is its listener's."""
-    _disable_ryuk_where_unobtainable()
-    container = KafkaContainer(IMAGE, security_protocol=protocol).with_kraft().with_bind_ports(9093, _free_port())
+    disable_ryuk_where_unobtainable()
+    container = KafkaContainer(IMAGE, security_protocol=protocol).with_kraft().with_bind_ports(9093, free_port())
     container.with_envs(**SETTINGS, **settings)
     try:
         container.start(timeout=100)
@@ -211,7 +236,7 @@ def docker_answers() -> bool:
         client.close()
 
 
-def _disable_ryuk_where_unobtainable() -> None:
+def disable_ryuk_where_unobtainable() -> None:
     """Ryuk removes what killed test runs leave behind; its image cannot be had on every machine."""
     client = docker.from_env()
     try:
@@ -225,7 +250,7 @@ def _disable_ryuk_where_unobtainable() -> None:
         client.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A random port would change when the broker is restarted."""
     with socket.socket() as probe:
         probe.bind(("", 0))

@@ -1,6 +1,9 @@
 """Records of several topics in one transaction: all or none, and one writer at a time."""
 
 import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from random import Random
 
 import pytest
@@ -15,6 +18,26 @@ from tests.kafka.broker import Broker
 
 def at(broker: Broker) -> KafkaSettings:
     return KafkaSettings(bootstrap_servers=[broker.bootstrap])
+
+
+@asynccontextmanager
+async def leading_to(broker: Broker, port: socket.socket) -> AsyncIterator[None]:
+    """The broker can be reached at this port too, which is bound."""
+    host, _, number = broker.bootstrap.rpartition(":")
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, onward = await asyncio.open_connection(host, int(number))
+        await asyncio.gather(_pass_on(reader, onward), _pass_on(answers, writer))
+
+    async with await asyncio.start_server(connected, sock=port):
+        yield
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while some := await reader.read(65536):
+            writer.write(some)
+    writer.close()
 
 
 async def values(broker: Broker, topic: str) -> list[bytes]:
@@ -70,6 +93,24 @@ async def test_what_a_killed_writer_left_open_is_undone_by_the_next(broker: Brok
         await writer.write([Row(name, b"k", b"whole")])
         assert [b"whole"] == await values(broker, name)
     await killed._client.stop()
+
+
+async def test_a_broker_that_is_just_coming_back_is_waited_for(broker: Broker, topic: NewTopic) -> None:
+    """Its port refuses at first, as while it starts."""
+    name, port = await topic(), socket.socket()
+    port.bind(("127.0.0.1", 0))
+    settings = KafkaSettings(bootstrap_servers=[f"127.0.0.1:{port.getsockname()[1]}"])
+
+    async def write() -> None:
+        async with Atomic(settings, f"{name}.id") as writer:
+            await writer.write([Row(name, b"k", b"fine")])
+
+    writing = asyncio.create_task(write())
+    await asyncio.sleep(0.3)
+    async with leading_to(broker, port):
+        await writing
+
+    assert [b"fine"] == await values(broker, name)
 
 
 async def test_an_interrupted_write_is_undone(broker: Broker, topic: NewTopic) -> None:

@@ -3,8 +3,7 @@
 import asyncio
 import hashlib
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import pytest
 
@@ -15,29 +14,20 @@ from stream.kafka.settings import KafkaSettings
 from stream.topics.dead_letters import DeadLetters, Letter, letters
 from tests.conftest import NewTopic
 from tests.kafka.broker import Broker, Sent
+from tests.unit.partition import LogRecord
 
 REFUSED = Bury("rejected", "no such field")
 NOON = 1_700_000_000.0  # 2023-11-14T22:13:20Z
 
 
-@dataclass(frozen=True)
-class Came:
-    """A record as the consumer would hand it over."""
-
-    offset: int = 42
-    key: bytes | None = b"user-1"
-    value: bytes | None = b'{"type": "identify"}'
-    headers: Sequence[tuple[str, bytes]] = ()
-    topic: str = "crm.events"
-    partition: int = 3
-    timestamp: int = 0
+CAME = LogRecord(42, b'{"type": "identify"}', timestamp=0, key=b"user-1", topic="crm.events", partition=3)
 
 
 def at(broker: Broker) -> KafkaSettings:
     return KafkaSettings(bootstrap_servers=[broker.bootstrap])
 
 
-async def bury(producer: Producer, topic: str, record: Came, because: Bury = REFUSED) -> None:
+async def bury(producer: Producer, topic: str, record: LogRecord, because: Bury = REFUSED) -> None:
     burials = DeadLetters(producer, topic=topic, destination="attio", wall=lambda: NOON)
     await burials.bury(record, because, attempts=1, first_failed_at=None)
 
@@ -51,7 +41,7 @@ async def test_a_letter_keeps_the_record_and_says_why(broker: Broker, topic: New
     dead = await topic()
 
     async with Producer(at(broker)) as producer:
-        await bury(producer, dead, Came(headers=[("trace", b"abc")]), Bury("rejected", "no such field", 422))
+        await bury(producer, dead, replace(CAME, headers=(("trace", b"abc"),)), Bury("rejected", "no such field", 422))
 
     [record] = await broker.read_all(dead)
     headers = dict(record.headers)
@@ -76,7 +66,7 @@ async def test_headers_of_an_earlier_letter_do_not_pass_for_this_one(broker: Bro
     old = [("crmstream.status", b"500"), ("crmstream.reason", b"exhausted"), ("crmstream.replay", b"attio/e/0/1#1")]
 
     async with Producer(at(broker)) as producer:
-        await bury(producer, dead, Came(headers=[*old, ("trace", b"abc")]))
+        await bury(producer, dead, replace(CAME, headers=(*old, ("trace", b"abc"))))
 
     [letter] = await found(broker, dead)
     assert ("rejected", None) == (letter.about.reason, letter.about.status)
@@ -90,7 +80,7 @@ async def test_a_letter_that_was_written_twice_is_read_once(broker: Broker, topi
 
     async with Producer(at(broker)) as producer:
         for offset in (1, 2, 1, 3, 2):
-            await bury(producer, dead, Came(offset=offset))
+            await bury(producer, dead, replace(CAME, offset=offset))
 
     assert [1, 2, 3] == sorted(letter.about.offset for letter in await found(broker, dead))
     assert 6 == sum((await broker.ends(dead)).values())
@@ -102,7 +92,7 @@ async def test_a_value_that_is_too_large_is_left_out_with_its_hash(broker: Broke
     value = random.Random(1).randbytes(20_000)
 
     async with Producer(at(broker)) as producer:
-        await bury(producer, dead, Came(value=value))
+        await bury(producer, dead, replace(CAME, value=value))
 
     [record] = await broker.read_all(dead)
     digest = hashlib.sha256(value).hexdigest()
@@ -119,7 +109,7 @@ async def test_headers_that_are_too_large_are_left_out_as_well(broker: Broker, t
     dead = await topic(max_message_bytes="4000")
 
     async with Producer(at(broker)) as producer:
-        await bury(producer, dead, Came(key=None, headers=[("huge", random.Random(1).randbytes(20_000))]))
+        await bury(producer, dead, replace(CAME, key=None, headers=(("huge", random.Random(1).randbytes(20_000)),)))
 
     [letter] = await found(broker, dead)
     assert 42 == letter.about.offset
@@ -130,7 +120,7 @@ async def test_a_burial_waits_for_a_broker_that_hangs(own_broker: Broker) -> Non
     await own_broker.create("dead")
     async with Producer(at(own_broker), timeout=1) as producer:
         own_broker.pause()
-        burial = asyncio.create_task(bury(producer, "dead", Came()))
+        burial = asyncio.create_task(bury(producer, "dead", CAME))
         await asyncio.sleep(2.5)
         assert not burial.done()
 

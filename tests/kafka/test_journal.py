@@ -9,14 +9,14 @@ from schemas.journal import Entry, Word
 from schemas.replays import REPLAY
 from stream.core.offsets import OffsetTracker
 from stream.core.records import Message
-from stream.errors import UserError
 from stream.kafka.admin import Admin
 from stream.kafka.settings import KafkaSettings
 from stream.topics import names
-from stream.topics.journal import Journal, Standing, ensure
+from stream.topics.beside import Beside
+from stream.topics.journal import Journal, Standing, journals
 from tests.conftest import NewTopic
 from tests.kafka.broker import Broker
-from tests.kafka.test_dead_letters import Came
+from tests.unit.partition import LogRecord
 
 GROUP = "crm.sms"
 
@@ -59,8 +59,8 @@ class Member:
         await self.journal.assigned(list(self.trackers.values()))
 
     def message(self, offset: int, message_id: str | None = None, *, partition: int = 0, replay: str = "") -> Message:
-        headers = [(REPLAY, replay.encode())] if replay else []
-        record = Came(topic=self.desk.topic, partition=partition, offset=offset, headers=headers)
+        headers = ((REPLAY, replay.encode()),) if replay else ()
+        record = LogRecord(offset, headers=headers, topic=self.desk.topic, partition=partition)
         return Message("+33600000000", {}, b"", record, self.trackers[partition], 0.0, message_id=message_id)
 
     async def call(self, message: Message, *words: Word) -> None:
@@ -76,7 +76,7 @@ async def desk(broker: Broker, topic: NewTopic) -> AsyncIterator[Desk]:
     """A desk with its journal; its members end with the test."""
     desk = Desk(broker, await topic(partitions=3))
     async with Admin(at(broker)) as admin:
-        await ensure(admin, group=GROUP, topics=[desk.topic], create=True)
+        await Beside(admin, journals(GROUP), create=True).ensure([desk.topic])
     yield desk
     for member in desk.members:
         await member.journal.revoked()
@@ -218,23 +218,3 @@ async def test_each_source_topic_has_a_journal_of_a_week(desk: Desk) -> None:
     assert {0, 1, 2} == set(await desk.broker.ends(name))
     assert str(7 * 24 * 3600 * 1000) == await desk.broker.config(name, "retention.ms")
     assert "delete" == await desk.broker.config(name, "cleanup.policy")
-
-
-async def test_a_journal_with_too_few_partitions_is_an_error(broker: Broker, topic: NewTopic) -> None:
-    """Its name, what it has and what it needs are said."""
-    source = await topic(partitions=3)
-    await broker.create(names.journal(GROUP, source), 2)
-
-    async with Admin(at(broker)) as admin:
-        with pytest.raises(UserError, match=r"journal has 2 partitions, and .* has 3"):
-            await ensure(admin, group=GROUP, topics=[source], create=False)
-
-
-async def test_a_journal_that_may_not_be_created_is_an_error_that_says_how(broker: Broker, topic: NewTopic) -> None:
-    """Partitions and retention are named."""
-    source = await topic(partitions=3)
-
-    async with Admin(at(broker)) as admin:
-        with pytest.raises(UserError) as caught:
-            await ensure(admin, group=GROUP, topics=[source], create=False)
-    assert "3 partitions and retention.ms=604800000" in str(caught.value.hint)

@@ -9,14 +9,14 @@ import pytest
 
 from schemas.erasures import Erasure, person
 from stream.core.offsets import OffsetTracker
-from stream.errors import UserError
 from stream.kafka.admin import Admin
 from stream.kafka.producer import Producer
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.source import CommitFailed
 from stream.topics import names
+from stream.topics.beside import Beside
 from stream.topics.erasures import Erasures
-from stream.topics.state import State, ensure_changelogs
+from stream.topics.state import State, changelogs
 from stream.topics.state_file import Entry, StateFile
 from tests.conftest import NewTopic
 from tests.kafka.broker import Broker, Sent
@@ -52,7 +52,7 @@ class Member:
 async def member(broker: Broker, topic: str, folder: Path, *partitions: int) -> AsyncIterator[Member]:
     """A process that has these partitions, until it is gone without a word."""
     async with Admin(at(broker)) as admin, Producer(at(broker), timeout=2) as producer:
-        await ensure_changelogs(admin, GROUP, [topic], create=True)
+        await Beside(admin, changelogs(GROUP), create=True).ensure([topic])
         state = State(at(broker), admin=admin, producer=producer, folder=folder, group=GROUP)
         found = Member(state, topic)
         await found.takes(*partitions)
@@ -208,22 +208,6 @@ async def test_offsets_of_a_source_that_was_made_anew_mean_nothing(
     async with member(broker, events, tmp_path, 0) as again:
         assert b"1" == again.has(b"ada")
         assert again.puts(b"ada", b"2", 0)
-
-
-async def test_a_changelog_grows_with_its_source(broker: Broker, topic: NewTopic) -> None:
-    """Partitions were added there; where we may not add ours, what to do is said."""
-    events = await topic(partitions=3)
-    changelog = names.state(GROUP, events)
-    await broker.create(changelog, 2)
-
-    async with Admin(at(broker)) as admin:
-        with pytest.raises(UserError, match=r"has 2 partitions, and .* has 3") as caught:
-            await ensure_changelogs(admin, GROUP, [events], create=False)
-        await ensure_changelogs(admin, GROUP, [events], create=True)
-        grown = await admin.partitions([changelog])
-
-    assert f"give {changelog} as many" in caught.value.hint
-    assert {changelog: 3} == grown
 
 
 async def test_erasures_are_known_before_the_first_record_and_followed(broker: Broker, topic: NewTopic) -> None:

@@ -252,7 +252,7 @@ def test_a_letter_that_no_commit_knows_stands_in_for_none() -> None:
             ("moved", 50, 50),
             id="back to the beginning, and past where it was",
         ),
-        pytest.param(evidence(None, receipt(50, 1.0)), ("moved", 0, 50), id="no position any more"),
+        pytest.param(evidence(None, receipt(50, 1.0)), ("gone", 0, 50), id="no position any more"),
         pytest.param(evidence(commit(30), begin=40), ("lost", 30, 40), id="retention was faster"),
         pytest.param(
             evidence(commit(60, delivered=50, lost_to_retention=10), receipt(30, 1.0), begin=40),

@@ -33,7 +33,12 @@ def crmstream(*arguments: str) -> int:
 
 def test_a_good_file_is_fine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A line for each destination."""
-    path = written(tmp_path, SMALLEST + "  later: {type: attio, api_key: x, enabled: false}\n")
+    key = tmp_path / "key"
+    key.write_text("s3cret\n")
+    text = (
+        SMALLEST.replace("s3cret", "${file:key}") + "  later: {type: attio, api_key: '${file:key}', enabled: false}\n"
+    )
+    path = written(tmp_path, text)
 
     assert Exit.OK == crmstream("check", "-c", str(path))
     out, err = capsys.readouterr()
@@ -153,7 +158,7 @@ def test_init_never_overwrites(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_init_knows_its_types(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is written for one that there is not."""
     assert Exit.BAD_FILE == crmstream("init", "atio")
-    assert "crmstream: there is no type atio\n  known: attio\n" == capsys.readouterr().err
+    assert "crmstream: there is no type atio\n  did you mean attio?\n" == capsys.readouterr().err
     assert not (tmp_path / "crmstream.yaml").exists()
 
 

@@ -72,9 +72,9 @@ def test_a_connection_test_without_broker_goes_on_to_the_vendors(config: Path) -
 
 def test_a_connection_test_as_json_says_what_to_do(config: Path) -> None:
     """Design section 10."""
-    code, out, err = crmstream("check", "--connect", "--json", config=config)
+    code, out, _ = crmstream("check", "--connect", "--json", config=config)
 
-    assert (Exit.REFUSED, "") == (code, err)
+    assert Exit.REFUSED == code
     broker, vendor = map(json.loads, out.splitlines())
     assert {
         "destination": "kafka",

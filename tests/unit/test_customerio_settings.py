@@ -111,3 +111,12 @@ def test_a_destination_that_is_off_needs_nothing(tmp_path: Path) -> None:
     assert (
         loaded(tmp_path, SMALLEST + CUSTOMERIO.removeprefix("destinations:\n") + "    enabled: false\n").privacy is None
     )
+
+
+@pytest.mark.parametrize("region, hosts", [("us", {""}), ("eu", {"-eu"}), ("auto", {"", "-eu"})])
+def test_nothing_may_be_sent_to_another_region(region: str, hosts: set[str]) -> None:
+    """Once the file says which one it is."""
+    allowed = {f"https://{api}{suffix}.customer.io" for api in ("api", "track") for suffix in hosts}
+
+    assert allowed == {*given(region=region).addresses}
+    assert allowed | {"http://stand-in:1"} == {*given(region=region, track_url="http://stand-in:1/api/v1").addresses}

@@ -336,6 +336,7 @@ def test_an_untrusted_certificate_blocks() -> None:
 
     assert State.BLOCKED == desk.state
     assert "certificate not trusted" in (desk.health.reason() or "")
+    assert "look at base_url, http.ca_file" in (desk.health.reason() or "")
     assert {} == desk.totals
     assert 1 == len(vendor.calls)
 

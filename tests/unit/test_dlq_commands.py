@@ -1,6 +1,10 @@
 """`crmstream dlq`: which letters its options mean, what it refuses before anything is read, how it shows a letter."""
 
 import json
+import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +12,10 @@ import pytest
 
 from schemas.dead_letters import DeadLetter
 from schemas.replays import Fate
+from schemas.times import moment
 from stream.cli import run
 from stream.commands.dlq.shown import Group, counted, described, page, plain, summary
-from stream.commands.dlq.wanted import Wanted, moment
+from stream.commands.dlq.wanted import Wanted
 from stream.errors import Exit, UserError
 from stream.topics.dead_letters import Letter
 from tests.unit.configurations import SMALLEST, written
@@ -98,6 +103,22 @@ def test_personal_data_needs_a_word_where_nobody_can_be_asked(
     assert "personal data is shown only to who confirms it\n  give --yes" in capsys.readouterr().err
 
 
+def test_personal_data_is_asked_for_at_a_terminal(tmp_path: Path) -> None:
+    """And nothing is read, let alone shown, where the answer is no."""
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "stream", "dlq", "show", "--unmask", "-c", str(configured(tmp_path))]
+    with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
+        os.write(ours, b"n\n")
+        shown, _ = process.communicate(timeout=30)
+    asked = os.read(ours, 4096).decode()
+    os.close(ours)
+    os.close(theirs)
+
+    assert (Exit.FAILURE, "") == (process.returncode, shown.strip())
+    assert "Show what the letters say of people? [y/N]" in asked
+    assert "broker" not in asked
+
+
 def test_a_letter_is_shown_masked_unless_asked_for_otherwise() -> None:
     """Key and value; a fate with the operator's words."""
     masked, whole = described(LETTER, None), described(LETTER, DISCARDED, unmasked=True)
@@ -127,6 +148,25 @@ def test_a_group_tells_how_old_it_is_and_what_was_done() -> None:
     assert (4, 2, 1) == (found["count"], found["replayed"], found["discarded"])
     assert ("2026-06-06T11:00:00.000Z", "2026-06-06T12:01:00.000Z") == (found["oldest"], found["newest"])
     assert f"attio  rejected  {ABOUT.fingerprint}  4, 2 replayed, 1 discarded  (" in summary(group)
+
+
+@pytest.mark.parametrize(
+    "oldest, newest, told",
+    [
+        (30, 10, "(less than 1 min ago)"),
+        (7200, 300, "(2 h to 5 min ago)"),
+        (864_000, 86_400, "(10 d to 1 d ago)"),
+        (3600, 3600, "(1 h ago)"),
+    ],
+)
+def test_a_group_s_ages_are_told_in_the_words_of_people(oldest: float, newest: float, told: str) -> None:
+    """Of its oldest letter and its newest; once where both say the same."""
+    now = time.time()
+    group = Group(LETTER, now - oldest)
+    for age in (oldest, newest):
+        group.add(replace(LETTER, buried_at=now - age), None)
+
+    assert summary(group).splitlines()[0].endswith(told)
 
 
 def wanted(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.core.limits import BurialLimit, RateLimit, RateLimits
+from stream.core.limits import BurialLimit, Limit, Quota, RateLimit, RateLimits
 
 RATES = st.sampled_from([0.5, 3.0, 5.0, 20.0, 80.0, 1000.0])
 PAUSES = st.lists(st.floats(0, 2) | st.just(0.0) | st.floats(0, 0.02), min_size=1, max_size=80)
@@ -21,11 +21,11 @@ def sent(limit: RateLimit, pauses: list[float], now: float = 0.0) -> list[float]
 
 def most_above(times: list[float], rate: float) -> float:
     """By how many requests any window between two of them holds more than *rate* allows."""
-    return max(
-        last - first + 1 - rate * (times[last] - times[first])
-        for first in range(len(times))
-        for last in range(first, len(times))
-    )
+    most, fullest = 0.0, 0.0  # of a window that ends here: from wherever it is fullest
+    for number, time in enumerate(times):
+        fullest = max(fullest, rate * time - number)
+        most = max(most, fullest + number + 1 - rate * time)
+    return most
 
 
 @given(RATES, PAUSES)
@@ -178,3 +178,155 @@ def test_each_limit_of_a_vendor_is_shared_out() -> None:
     intervals = {name: limit.interval for name, limit in limits.by_name.items()}
     assert {"contacts": pytest.approx(0.2), "other": pytest.approx(0.4), "free": 0.0} == intervals
     assert limits.by_name["contacts"] is limits.first
+
+
+# Shares that come and go
+
+NEVER = float("inf")
+
+
+def test_without_a_share_nothing_may_start() -> None:
+    """Between two assignments the rate is for the other members, also where it has no bound."""
+    limits = RateLimits({"contacts": 20.0, "free": None})
+
+    limits.hold(now=1.0)
+    limits.hold(now=2.0)
+
+    for limit in limits.by_name.values():
+        assert (NEVER, NEVER) == (limit.free_at(), limit.reserve(2.0))
+        limit.cancel()
+        assert NEVER == limit.free_at()
+
+
+def test_a_share_after_a_hold_keeps_what_was_promised_before() -> None:
+    """A turn that was given away before the rebalance and comes after it takes its place."""
+    limits = RateLimits({"": 1.0, "free": None}, now=0.0)
+    assert [1.0, 2.0] == [limits.first.reserve(0.0) for _ in range(2)]
+
+    limits.hold(now=0.1)
+    limits.share(0.5, now=0.2)
+
+    assert 3.0 == limits.first.free_at()
+    assert 0.2 == limits.by_name["free"].free_at()
+    limits.hold(now=10.0)
+    limits.share(0.5, now=10.0)
+    assert 12.0 == limits.first.free_at()
+
+
+SPLITS = st.lists(st.integers(0, 5), min_size=4, max_size=4).filter(any)  # partitions of each of four members
+
+
+@given(RATES, st.lists(st.tuples(SPLITS, st.floats(0, 2), st.floats(0, 3)), min_size=1, max_size=5))
+def test_members_keep_to_the_rate_together_whatever_rebalances_do(
+    rate: float, rebalances: list[tuple[list[int], float, float]]
+) -> None:
+    """All of them always busy; at a rebalance all give up before anyone gets: one request a member above the rate."""
+    members = [RateLimits({"": rate}) for _ in range(4)]
+    times: list[float] = []
+    now = 0.0
+    for split, between, until in rebalances:
+        for member in members:
+            member.hold(now)
+        now += between
+        for member, partitions in zip(members, split, strict=True):
+            if partitions:
+                member.share(partitions / sum(split), now)
+        for member in members:
+            while member.first.free_at() < now + until and len(times) < 2000:
+                at = max(now, member.first.free_at())
+                times.append(at + member.first.reserve(at))
+        now += until
+
+    assert most_above(sorted(times), rate) <= len(members) + rate * RateLimit.BURST + 1e-6
+
+
+# One quota for several destinations
+
+
+def pooled(rate: float, *parts: float, destinations: int) -> list[Limit]:
+    """The lanes of one process that has these parts of its destinations' partitions."""
+    quota = Quota({"": rate}, destinations)
+    lanes = [quota.limits() for _ in parts]
+    for lane, part in zip(lanes, parts, strict=True):
+        lane.share(part, 0.0)
+    return [lane.first for lane in lanes]
+
+
+def busy(lanes: list[Limit], seconds: float, late: float = 0.001) -> list[int]:
+    """How many turns each lane gets, all of them always wanting one; their timers ring in order of time, then turn."""
+    turns, now = [0] * len(lanes), 0.0
+    due = [lane.free_at() for lane in lanes]
+    while (now := max(now, min(due)) + late) < seconds:
+        for number in sorted(range(len(lanes)), key=lambda each: due[each]):
+            if due[number] <= now and lanes[number].free_at() <= now:
+                lanes[number].reserve(now)
+                turns[number] += 1
+            due[number] = lanes[number].free_at()
+    return turns
+
+
+def test_two_destinations_of_a_quota_have_one_rate_together() -> None:
+    """Both busy: half the turns each."""
+    first, second = busy(pooled(10.0, 1.0, 1.0, destinations=2), seconds=100)
+
+    assert 950 <= first + second <= 1000
+    assert abs(first - second) <= 2
+
+
+def test_what_one_destination_leaves_the_other_may_use() -> None:
+    """The idle one costs it next to nothing."""
+    [turns] = busy(pooled(10.0, 1.0, 1.0, destinations=2)[:1], seconds=100)
+
+    assert 950 <= turns <= 1000
+
+
+def test_a_process_has_the_mean_of_its_parts() -> None:
+    """Half of one destination's partitions, a quarter of another's, none of a third's: a quarter of the rate."""
+    lanes = pooled(10.0, 0.5, 0.25, destinations=3)
+
+    assert [0.4, 0.4] == pytest.approx([lane.interval for lane in lanes])
+
+
+def test_a_destination_without_partitions_takes_its_part_along() -> None:
+    """The other goes on with what is its own."""
+    quota = Quota({"": 10.0}, 2)
+    first, second = quota.limits(), quota.limits()
+    first.share(1.0, 0.0)
+    second.share(1.0, 0.0)
+
+    first.hold(1.0)
+
+    assert (NEVER, NEVER) == (first.first.free_at(), first.first.reserve(1.0))
+    assert pytest.approx(0.2) == second.first.interval
+    assert pytest.approx(1.2) == second.first.free_at()
+    second.hold(2.0)
+    first.share(0.5, 2.0)
+    assert NEVER == second.first.free_at()
+    assert pytest.approx(2.4) == first.first.free_at()
+
+
+@given(RATES, st.lists(st.tuples(st.integers(0, 2), st.floats(0, 0.3)), min_size=1, max_size=60))
+def test_no_window_of_a_quota_holds_more_than_its_rate(rate: float, calls: list[tuple[int, float]]) -> None:
+    """Whichever of three destinations calls, whenever."""
+    lanes = pooled(rate, 1.0, 1.0, 1.0, destinations=3)
+    times, now = [], 0.0
+    for lane, pause in calls:
+        now += pause
+        times.append(now + lanes[lane].reserve(now))
+
+    assert most_above(times, rate) <= max(1.0, rate * RateLimit.BURST) + 1e-6
+
+
+def test_each_limit_of_a_vendor_is_pooled_by_its_name() -> None:
+    """Contacts with contacts, the rest with the rest; and a turn given back is anyone's."""
+    quota = Quota({"contacts": 20.0, "other": 10.0}, 2)
+    first, second = quota.limits(), quota.limits()
+    for limits in (first, second):
+        limits.share(1.0, 0.0)
+    turn = first.by_name["contacts"].reserve(0.0)
+
+    assert pytest.approx(turn + 0.05) == second.by_name["contacts"].reserve(0.0)
+    second.by_name["contacts"].cancel()
+    assert pytest.approx(turn + 0.05) == first.by_name["contacts"].reserve(0.0)
+    assert pytest.approx(0.2) == second.by_name["other"].reserve(0.0)  # none was taken there
+    assert first.first is first.by_name["contacts"]

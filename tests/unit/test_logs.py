@@ -62,3 +62,20 @@ def test_quiet_leaves_errors_only(capsys: pytest.CaptureFixture[str]) -> None:
     structlog.get_logger().error("broken")
 
     assert ["broken"] == [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+
+
+def test_a_traceback_is_told_by_kind_and_place(capsys: pytest.CaptureFixture[str]) -> None:
+    """What was raised may repeat a person or a secret; a library's own message is masked."""
+    logs.configure()
+
+    try:
+        dict[str, str]()["jane@example.com and hushhush"]
+    except KeyError:
+        logging.getLogger("uvicorn.error").exception("failed for jane@example.com")
+        structlog.get_logger().exception("failed")
+
+    text = capsys.readouterr().err
+    told = [json.loads(line) for line in text.splitlines()]
+    assert ["failed for [email]", "failed"] == [line["event"] for line in told]
+    assert all(line["raised"].startswith("KeyError at test_logs.py:") for line in told)
+    assert not any(word in text for word in ("jane", "hushhush", "Traceback"))

@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from schemas.masking import LIMIT, mask
+from schemas.masking import LIMIT, mask, without
+from stream.core.outcomes import Delivered, Outcome, Rejected, Retry, Unknown, impersonal
 
 
 @pytest.mark.parametrize(
@@ -66,3 +67,47 @@ def test_a_megabyte_is_masked_in_a_moment(text: str) -> None:
     mask(text)
 
     assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize(
+    "text,left",
+    [
+        ("no Ada Lovelace here", "no [field] here"),
+        ("ADA or ada, not Adam", "[field] or [field], not Adam"),
+        ('{"company":"Zo\\u00eb & Co"}', '{"company":"[field]"}'),
+        ("company=Zo%C3%AB+%26+Co&name=Ada+Lovelace", "company=[field]&name=[field]"),
+        ("city New%20York unknown", "city [field] unknown"),
+        ("it is in FR", "it is in FR"),
+        ("called Ada Lovel…", "called [field]…"),
+        ("called Ad…", "called Ad…"),
+        ("status 422: bad request", "status 422: bad request"),
+    ],
+)
+def test_what_was_sent_is_taken_out_of_what_is_said_of_it(text: str, left: str) -> None:
+    """Names are known by having been sent: plain, in JSON, in forms, in any letters, also where the text was cut."""
+    assert left == without(text, ["Ada", "Ada Lovelace", "Zoë & Co", "New York", "FR", ""])
+
+
+def test_an_outcome_does_not_repeat_what_was_sent() -> None:
+    """Each is rid of its own message's values, at any depth; what is said of all, of everybody's."""
+    sent: list[dict[str, object]] = [
+        {"name": "Ada", "address": {"city": ["Paris"]}},
+        {"name": "Bob"},
+        {"name": "Cyd"},
+        {"name": "Eve"},
+    ]
+    said: list[Outcome] = [
+        Rejected("Ada of Paris, not Oslo"),
+        Retry("no Bob and Cyd"),
+        Unknown("no Bob and Cyd"),
+        Delivered(),
+    ]
+
+    outcomes = impersonal(said, sent)
+
+    assert [
+        Rejected("[field] of [field], not Oslo"),
+        Retry("no [field] and [field]"),
+        Unknown("no [field] and [field]"),
+        Delivered(),
+    ] == outcomes

@@ -11,6 +11,7 @@ from stream.core.offsets import (
     Mark,
     OffsetTracker,
     SettledTwice,
+    check,
     decode,
     encode,
     restore,
@@ -134,12 +135,47 @@ def test_a_restored_bitmap_and_a_gap_count_each_offset_once() -> None:
     assert balance(after)
 
 
-@pytest.mark.parametrize(
-    "metadata", ["", "hello", "2:1,2,3,4,5,6:", "1:1,2,3:AA==", "1:1,2,3,4,5,x:AA==", "1:1,2,3,4,5,6:?", None]
-)
+def test_a_restored_bitmap_after_a_gap_is_not_read_again() -> None:
+    """Compaction may take what the position waited for; what was settled above it stays settled."""
+    before = tracking(5, 6, 7)
+    before.settle(6, "delivered")
+    after = restore("events", 0, *before.commit())
+
+    assert not after.admit(6)
+
+    assert 7 == after.position
+    assert 0 == after.unsettled
+    assert balance(after)
+
+
+@pytest.mark.parametrize("metadata", ["", "hello", ":", "1:1,2,3,4,5,6:", None])
 def test_metadata_that_is_not_ours_is_ignored(metadata: str | None) -> None:
     """It costs repeats, never a record."""
     assert ({}, set()) == decode(5, metadata)
+
+
+@pytest.mark.parametrize("said", ["2:1,2,3:AA==", "2:1,2,3,4,5,x:AA==", "2:1,2,3,4,5,6:?", "2", "3:1,2,3,4,5,6:"])
+def test_metadata_of_another_form_is_ignored(said: str) -> None:
+    """However well it is checked."""
+    assert ({}, set()) == decode(5, f"{said}:{check(5, said)}")
+
+
+def test_metadata_for_another_position_is_ignored() -> None:
+    """MirrorMaker translates a group's positions and copies the metadata: its bits would name records never settled."""
+    position, metadata = tracking(5, 6, 7).commit()
+    settled = encode(position, dict.fromkeys(OUTCOMES, 1), {7})
+
+    assert ({}, set()) == decode(position - 1, settled)
+    assert ({}, set()) == decode(position - 1, metadata)
+
+
+@pytest.mark.parametrize("place", range(20))
+def test_metadata_that_has_changed_since_is_ignored(place: int) -> None:
+    """One bit of it would be a record lost."""
+    metadata = encode(5, dict.fromkeys(OUTCOMES, 1), {7, 9})
+    changed = metadata[:place] + chr(ord(metadata[place]) ^ 1) + metadata[place + 1 :]
+
+    assert ({}, set()) == decode(5, changed)
 
 
 def test_the_largest_window_fits_into_the_broker_s_limit() -> None:

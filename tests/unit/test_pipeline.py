@@ -10,7 +10,7 @@ import structlog
 
 from stream.core.health import Bury, Health
 from stream.core.lease import Lease
-from stream.core.limits import RateLimits
+from stream.core.limits import Limit, RateLimit, RateLimits
 from stream.core.offsets import Mark, OffsetTracker
 from stream.core.outcomes import DELIVERED, Filtered, Outcome, Rejected
 from stream.core.records import Batch, Fields, Message, Record
@@ -18,12 +18,13 @@ from stream.core.retry import Backoff
 from stream.core.scheduler import Scheduler
 from stream.delivery import Delivery
 from stream.destinations.base import Calls, Check
-from stream.http import Request
-from stream.kafka.source import CommitFailed, Partition
+from stream.http import NotSent, Request
+from stream.kafka.source import CommitFailed
 from stream.pipeline import Pipeline
 from stream.telemetry.metrics import Meters
 from tests.simulation.clock import run
 from tests.unit.partition import LogRecord
+from tests.unit.topic import Topic
 
 WINDOW = 40
 
@@ -31,66 +32,6 @@ WINDOW = 40
 @pytest.fixture(autouse=True)
 def _quiet() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-
-
-class Topic:
-    """A source with one partition. What is committed while it *refuses* does not arrive."""
-
-    def __init__(self, *records: LogRecord) -> None:
-        self.log: Sequence[LogRecord] = records
-        self.tracker = OffsetTracker("events", 0, 0, window=WINDOW)
-        self.cursor = 0
-        self.handed_back: list[int] = []
-        self.committed: list[int] = []
-        self.closed_at_commit: list[bool] = []
-        self.refuses = False
-        self.paused = False
-        self.partitions = {"events": 1}
-        self.rebalancing = False
-
-    async def open(self, owner: Pipeline) -> None:
-        await owner.assign([self.tracker])
-
-    async def close(self) -> None: ...
-
-    async def poll(self, most: int, timeout: float) -> list[tuple[OffsetTracker, Sequence[Record]]]:
-        await asyncio.sleep(timeout)
-        stands = self.handed_back and not self.tracker.admits(self.handed_back[-1])
-        records = [] if self.paused or stands else [r for r in self.log if r.offset >= self.cursor][:most]
-        if not records:
-            return []
-        self.cursor = records[-1].offset + 1
-        return [(self.tracker, records)]
-
-    def hand_back(self, tracker: OffsetTracker, offset: int) -> None:
-        self.handed_back.append(offset)
-        self.cursor = offset
-
-    def at_window(self, tracker: OffsetTracker) -> bool:
-        return False
-
-    def catch_up(self) -> None: ...
-
-    def pause(self) -> None:
-        self.paused = True
-
-    def resume(self) -> None:
-        self.paused = False
-
-    def end(self, tracker: OffsetTracker) -> int:
-        return len(self.log)
-
-    async def ends(self) -> dict[Partition, int]:
-        return {("events", 0): len(self.log)}
-
-    async def commit(self, marks: Sequence[Mark]) -> None:
-        [mark] = marks
-        await asyncio.sleep(0.01)
-        if self.refuses:
-            raise CommitFailed("coordinator")
-        self.committed.append(mark.position)
-        self.closed_at_commit.append(self.tracker.closed)
-        self.tracker.committed(mark)
 
 
 class Vendor(Calls):
@@ -102,6 +43,11 @@ class Vendor(Calls):
         self.open = asyncio.Event()
         self.calls = 0
         self.taken: list[int] = []
+        self.limit: Limit = RateLimit(None)
+        self.fine = True
+        self.questions = 1  # of a connection test
+        self.thinks = 0.0  # seconds, about each of them
+        self.asked = 0
 
     def key(self, fields: Fields) -> str:
         return ""
@@ -120,7 +66,12 @@ class Vendor(Calls):
         return [DELIVERED] * len(batch)
 
     async def check(self) -> AsyncIterator[Check]:
-        yield Check("token", True, "fine")
+        for _ in range(self.questions):
+            if self.limit.free_at() == float("inf"):
+                raise NotSent("no share")
+            self.asked += 1
+            await asyncio.sleep(self.thinks)
+        yield Check("token", self.fine, "fine" if self.fine else "refused")
 
 
 class Letters:
@@ -180,8 +131,10 @@ class Notes:
 class Line:
     """A pipeline with both ends."""
 
-    def __init__(self, *records: LogRecord, buffer: int = 1000, buffer_bytes: int = 1 << 20) -> None:
-        self.topic = Topic(*records)
+    def __init__(
+        self, *records: LogRecord, buffer: int = 1000, buffer_bytes: int = 1 << 20, topic: type[Topic] = Topic
+    ) -> None:
+        self.topic = topic(OffsetTracker("events", 0, 0, window=WINDOW), records)
         self.vendor = Vendor()
         self.letters = Letters()
         self.diary = Diary(self.topic)
@@ -189,6 +142,7 @@ class Line:
         loop = asyncio.get_running_loop()
         self.lease = Lease(session_timeout=10.0, drain=20.0)
         limits = RateLimits({"": None})
+        self.vendor.limit = limits.first
         health = Health(backoff=Backoff(0.5, 60.0, Random(1)), concurrency=4)
         meters = Meters("fake")
         self.delivery = Delivery(
@@ -458,6 +412,105 @@ def test_nothing_is_sent_before_a_commit_has_proved_the_assignment() -> None:
             line.topic.refuses = False
             await asyncio.sleep(1.0)
             assert 4 == line.vendor.calls
+
+        await during(look(), line)
+
+    run(work())
+
+
+class Joining(Topic):
+    """One whose partitions are a long time coming."""
+
+    async def open(self, owner: Pipeline) -> None: ...
+
+
+def joining(*log: LogRecord) -> Line:
+    """A pipeline that has no partitions yet."""
+    line = Line(*log, topic=Joining)
+    line.vendor.open.set()
+    line.vendor.thinks = 1.0
+    return line
+
+
+def test_the_connection_is_tested_once_there_is_a_share_of_the_rate() -> None:
+    """Members that start one after the other would else ask beyond the quota; nothing is sent before it has passed."""
+
+    async def work() -> None:
+        line = joining(*records(8))
+
+        async def look() -> None:
+            await asyncio.sleep(10.0)
+            assert (0, float("inf")) == (line.vendor.asked, line.vendor.limit.free_at())
+            await line.pipeline.assign([line.topic.tracker])
+            await asyncio.sleep(0.9)
+            assert (1, 0, "unassigned") == (line.vendor.asked, line.vendor.calls, line.pipeline.snapshot().state)
+            await asyncio.sleep(2.0)
+            assert (1, 8, "running") == (line.vendor.asked, line.vendor.calls, line.pipeline.snapshot().state)
+
+        await during(look(), line)
+
+    run(work())
+
+
+def test_a_destination_that_is_refused_starts_blocked() -> None:
+    """And sends nothing, but asks again."""
+
+    async def work() -> None:
+        line = Line(*records(8))
+        line.vendor.open.set()
+        line.vendor.fine = False
+
+        async def look() -> None:
+            await asyncio.sleep(5.0)
+            assert (0, "blocked") == (line.vendor.calls, line.pipeline.snapshot().state)
+            assert line.vendor.asked > 1
+            line.vendor.fine = True
+            await asyncio.sleep(30.0)
+            assert (8, "running") == (line.vendor.calls, line.pipeline.snapshot().state)
+
+        await during(look(), line)
+
+    run(work())
+
+
+def test_a_test_that_loses_its_share_is_made_again() -> None:
+    """A rebalance in its midst says nothing about the vendor, and nothing is asked between two assignments."""
+
+    async def work() -> None:
+        line = joining(*records(8))
+        line.vendor.questions = 3
+
+        async def look() -> None:
+            await asyncio.sleep(1.0)
+            await line.pipeline.assign([line.topic.tracker])
+            await asyncio.sleep(0.5)
+            await line.pipeline.revoke()
+            await asyncio.sleep(10.0)
+            assert (1, 0) == (line.vendor.asked, line.vendor.calls)
+            line.topic.tracker, line.topic.cursor = OffsetTracker("events", 0, 0, window=WINDOW), 0
+            await line.pipeline.assign([line.topic.tracker])
+            await asyncio.sleep(5.0)
+            assert (1 + 3, 8) == (line.vendor.asked, line.vendor.calls)
+            assert (0, "running") == (line.delivery.in_flight, line.pipeline.snapshot().state)
+
+        await during(look(), line)
+
+    run(work())
+
+
+def test_a_member_for_which_no_partition_was_left_asks_nothing_and_is_well() -> None:
+    """The whole rate is with the others."""
+
+    async def work() -> None:
+        line = joining()
+
+        async def look() -> None:
+            await asyncio.sleep(1.0)
+            await line.pipeline.assign([])
+            await asyncio.sleep(10.0)
+            state = line.pipeline.snapshot()
+            assert (0, True, "running") == (line.vendor.asked, state.assigned, state.state)
+            assert float("inf") == line.vendor.limit.free_at()
 
         await during(look(), line)
 

@@ -1,5 +1,6 @@
 """How long an answer asks to wait, and what its body holds."""
 
+import orjson
 import pytest
 
 from stream.http.responses import Answer, retry_after
@@ -72,3 +73,15 @@ def test_a_body_that_is_not_json_is_none(body: bytes, value: object) -> None:
 def test_an_answer_does_not_show_its_body() -> None:
     """It may name a person."""
     assert "<Answer 429, 15 bytes>" == repr(answered(b"ada@example.com"))
+
+
+@pytest.mark.parametrize("opened, closed", [(b"[", b"]"), (b'{"a":', b"}")])
+def test_an_answer_that_is_nested_too_deep_is_no_json(opened: bytes, closed: bytes) -> None:
+    """What could be read and not written again would stop whoever passes it on, such as an answer about a person."""
+
+    def nested(depth: int) -> Answer:
+        return answered(opened * depth + b"1" + closed * depth)
+
+    assert orjson.dumps({"data": nested(200).json()})
+    for depth in (201, 300, 1000, 100_000):
+        assert nested(depth).json() is None

@@ -20,7 +20,6 @@ from stream.core.retry import Backoff
 from stream.core.scheduler import Scheduler
 from stream.destinations.base import Check, Runs
 from stream.http import Request
-from stream.kafka.source import CommitFailed, Partition
 from stream.runs import RunPipeline
 from stream.telemetry.metrics import Meters
 from stream.topics.rows import Rows
@@ -28,6 +27,7 @@ from stream.uploads import Run, Uploads
 from tests.simulation.clock import run
 from tests.unit.partition import LogRecord
 from tests.unit.test_rows import Remembered
+from tests.unit.topic import Topic
 
 EVERY = 120.0
 
@@ -37,64 +37,26 @@ def _quiet() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
 
 
-class Topic:
-    """A source with one partition, whose records come as they are put there."""
+class Growing(Topic):
+    """One whose records come as they are put there. Of commits it keeps those that get on."""
 
     def __init__(self, story: list[str]) -> None:
-        self.log: list[LogRecord] = []
-        self.tracker = RangeTracker("events", 0, 0)
-        self.cursor = 0
+        super().__init__(RangeTracker("events", 0, 0))
         self.committed = [0]
-        self.refuses = False
-        self.paused = False
-        self.partitions = {"events": 1}
-        self.rebalancing = False
         self._story = story
 
     def put(self, *values: bytes) -> None:
-        now = asyncio.get_running_loop().time()
-        self.log += [LogRecord(len(self.log) + n, value, timestamp=int(now * 1000)) for n, value in enumerate(values)]
-
-    async def open(self, owner: Any) -> None:
-        await owner.assign([self.tracker])
-
-    async def close(self) -> None: ...
-
-    async def poll(self, most: int, timeout: float) -> list[tuple[OffsetTracker, Sequence[Record]]]:
-        await asyncio.sleep(timeout)
-        records = [] if self.paused else self.log[self.cursor : self.cursor + most]
-        self.cursor += len(records)
-        return [(self.tracker, records)] if records else []
-
-    def hand_back(self, tracker: OffsetTracker, offset: int) -> None:
-        self.cursor = offset
-
-    def at_window(self, tracker: OffsetTracker) -> bool:
-        return False
-
-    def catch_up(self) -> None: ...
-
-    def pause(self) -> None:
-        self.paused = True
-
-    def resume(self) -> None:
-        self.paused = False
-
-    def end(self, tracker: OffsetTracker) -> int:
-        return len(self.log)
-
-    async def ends(self) -> dict[Partition, int]:
-        return {("events", 0): len(self.log)}
+        now = int(asyncio.get_running_loop().time() * 1000)
+        start = len(self.log)
+        self.log = [*self.log, *(LogRecord(start + n, value, timestamp=now) for n, value in enumerate(values))]
 
     async def commit(self, marks: Sequence[Mark]) -> None:
-        [mark] = marks
-        await asyncio.sleep(0.01)
-        if self.refuses:
-            raise CommitFailed("coordinator")
-        if mark.position > self.committed[-1]:
-            self._story.append(f"commit {mark.position}")
-            self.committed.append(mark.position)
-        self.tracker.committed(mark)
+        await super().commit(marks)
+        *_, before, now = self.committed
+        if now > before:
+            self._story.append(f"commit {now}")
+        else:
+            self.committed.pop()
 
 
 class Changelog(Remembered):
@@ -171,7 +133,7 @@ class Line:
 
     def __init__(self, *, max_rows: int = 1000, stop_above: BurialLimit | None = None) -> None:
         self.story: list[str] = []
-        self.topic = Topic(self.story)
+        self.topic = Growing(self.story)
         self.folder = Folder(self.story)
         self.state = Changelog(self.story)
         self.letters = Letters()

@@ -231,7 +231,7 @@ def test_a_wrong_value_of_source_is_told(tmp_path: Path, key: str, said: str) ->
         ("    concurrency: 0", ".concurrency must be at least 1"),
         ("    concurrency: adaptive", ".concurrency: adaptive is not supported yet: write a whole number"),
         ("    concurrency: {adaptive: 64}", ".concurrency: adaptive is not supported yet: write a whole number"),
-        ("    quota: account", ".quota is not supported yet: share the limit out by rate_limit"),
+        ("    quota: account\n    rate_limit: null", ".quota shares nothing out: it needs a rate_limit"),
         ("    rate_limit: 20", ".rate_limit: '20' is not a rate: write it like 20/s or 600/m"),
         ("    retry: {base: 0s}", ".retry.base must be above 0s"),
         ("    ordering: contact", ".ordering must be 'key' or 'none', not 'contact'"),
@@ -243,6 +243,38 @@ def test_a_wrong_value_of_source_is_told(tmp_path: Path, key: str, said: str) ->
 def test_a_wrong_value_of_a_destination_is_told(tmp_path: Path, key: str, said: str) -> None:
     """In plain words, by the keys of its type."""
     assert f"destinations.attio{said}" == refused(tmp_path, SMALLEST + key + "\n").partition(": ")[2]
+
+
+ANOTHER = "  people: {type: attio, api_key: s3cret, quota: account%s}\n"
+CONTACTS = "  contacts: {type: splio_contacts, api_key: s3cret, quota: account}\n"
+
+
+@pytest.mark.parametrize(
+    "other, said",
+    [
+        (
+            ANOTHER % ", rate_limit: 6/m",
+            "destinations.people.quota is shared with destinations.attio: rate_limit must be 20/s as there, not 6/m",
+        ),
+        (
+            ANOTHER % ", rate_limit: null",
+            "destinations.people.quota shares nothing out: it needs a rate_limit",
+        ),
+        (CONTACTS, "destinations.contacts.quota cannot be shared with destinations.attio: other kinds of limits"),
+    ],
+)
+def test_destinations_of_one_quota_have_one_limit(tmp_path: Path, other: str, said: str) -> None:
+    """What a type has by default counts too."""
+    assert said == refused(tmp_path, SMALLEST + "    quota: account\n" + other).partition(": ")[2]
+
+
+def test_equal_limits_may_be_one_quota_however_they_are_written(tmp_path: Path) -> None:
+    """And one that is not enabled may say what it likes."""
+    others = ANOTHER % ", rate_limit: 1200/m" + CONTACTS.replace("}", ", enabled: false}")
+
+    settings = loaded(tmp_path, SMALLEST + "    quota: account\n" + others)
+
+    assert ["account"] * 3 == [each.quota for each in settings.destinations.values()]
 
 
 def test_a_wrong_type_is_told_with_the_nearest_one(tmp_path: Path) -> None:

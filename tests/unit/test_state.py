@@ -1,6 +1,10 @@
 """The file of one partition's state: what it keeps, and when it is made anew."""
 
+import os
+import resource
 import sqlite3
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -142,6 +146,24 @@ def test_offsets_beyond_the_sources_end_are_of_another_source(tmp_path: Path) ->
     file.close()
 
 
+def test_a_full_disk_is_said_and_takes_nothing_back(tmp_path: Path) -> None:
+    """What did not fit is not there, what was there is, and there is a word on the folder."""
+    file = holding(tmp_path, (ADA, Entry(b"1", 5)))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, before[1]))  # no file grows beyond it
+    try:
+        with pytest.raises(UserError, match=r"cannot write state to .*events-0\.sqlite.*see state\.folder"):
+            file.apply([(b"%d" % n, Entry(b"x" * 1000, 6)) for n in range(200)], position=11, stamp=100)
+        file.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    file = opened(tmp_path)
+    assert Entry(b"1", 5) == file.get(ADA)
+    assert (None, 10) == (file.get(b"0"), file.position)
+    file.close()
+
+
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     """With the key of the configuration that names it."""
     (tmp_path / "group").write_bytes(b"a file, not a folder")
@@ -150,3 +172,43 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         opened(tmp_path)
 
     assert "see state.folder" == caught.value.hint
+
+
+@pytest.fixture(params=[0o000, 0o077], ids=["umask 000", "umask 077"])
+def _umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+def modes(folder: Path) -> dict[str, int]:
+    """The modes of all that is in it, by the names."""
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*")}
+
+
+@pytest.mark.usefixtures("_umask")
+def test_what_is_remembered_is_for_our_own_user_alone(tmp_path: Path) -> None:
+    """Folders and files, those beside the database too, whatever the umask."""
+    file = holding(tmp_path / "state", (ADA, Entry(b"1", 5)))
+
+    name = "events-0.sqlite"
+    files = dict.fromkeys((name, f"{name}-wal", f"{name}-shm"), 0o600)
+    assert files | {"group": 0o700, "state": 0o700} == modes(tmp_path)
+    file.close()
+
+
+def test_files_that_others_could_read_are_closed_to_them(tmp_path: Path) -> None:
+    """Those of an earlier version, or copied; a folder that was there stays as its owner wants it."""
+    shared = tmp_path / "group"
+    shared.mkdir(0o755)
+    before = holding(tmp_path, (ADA, Entry(b"1", 5)))  # still open: what is beside the database stays
+    for path in shared.iterdir():
+        path.chmod(0o666)
+
+    file = opened(tmp_path)
+
+    assert file.get(ADA) == Entry(b"1", 5)
+    assert {0o600} == set(modes(shared).values())
+    assert 0o755 == modes(tmp_path)["group"]
+    file.close()
+    before.close()

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from schemas.replays import Fate, ReplayId
-from stream.commands.rehearsal import NOWHERE, Unsent
-from stream.core.records import Message, Record
+from stream.commands.rehearsal import NOWHERE
+from stream.core.records import Message, Record, StandIn
 from stream.destinations.base import Calls, Destination
 from stream.messages import Make
 from stream.topics.dead_letters import Letter
@@ -163,10 +163,10 @@ class Scan:
             self._awaited[subject].append(letter)
 
 
-def record_of(letter: Letter) -> Unsent:
+def record_of(letter: Letter) -> StandIn:
     """The letter's event as the record that it was at first."""
     about = letter.about
-    return Unsent(
+    return StandIn(
         letter.value or b"",
         letter.written_at,
         about.topic,

@@ -83,12 +83,14 @@ async def _remembered(
     settings: Settings, name: str, mapping: Maps, places: Sequence[Place]
 ) -> AsyncIterator[Traits | None]:
     """What the destination's members remember of users, read from their changelogs; it is only looked at."""
-    group = f"{settings.source.group}.{name}"
+    group = settings.source.group_of(name)
     if not (settings.source.remember_traits and mapping.traits):
         yield None
         return
     async with Admin(settings.kafka) as admin:
-        known = [place for place in places if await admin.has(names.state(group, place[1]))]
+        changelogs = [names.state(group, topic) for topic in {topic for _, topic, _ in places}]
+        there = await admin.partitions([each for each in changelogs if await admin.has(each)])
+        known = [place for place in places if place[2] < there.get(names.state(group, place[1]), 0)]
         if not known:
             yield None
             return

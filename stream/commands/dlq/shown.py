@@ -3,11 +3,11 @@
 import json
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from schemas.masking import mask
 from schemas.reasons import REASONS
+from schemas.times import rfc3339
 
 if TYPE_CHECKING:
     from schemas.replays import Fate
@@ -141,11 +141,6 @@ def masked_body(value: bytes | None) -> Any:
 def line(value: Any) -> str:
     """JSON on one line."""
     return json.dumps(value, ensure_ascii=False)
-
-
-def rfc3339(seconds: float) -> str:
-    """The time with milliseconds, in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _masked(value: Any) -> Any:

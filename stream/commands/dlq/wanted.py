@@ -1,12 +1,12 @@
 """Which letters a command is about: the options that all commands on dead letters share."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from schemas.reasons import REASONS
+from schemas.times import moment
 from stream.commands import known
 from stream.errors import Exit, UserError
 
@@ -42,8 +42,8 @@ class Wanted:
             destination,
             reason,
             fingerprint,
-            chosen.since if since is None else moment(since),
-            chosen.before if before is None else moment(before),
+            chosen.since if since is None else _time(since),
+            chosen.before if before is None else _time(before),
         )
 
     @property
@@ -60,12 +60,11 @@ class Wanted:
         )
 
 
-def moment(text: str) -> float:
-    """A date or time as ISO 8601 has it, in UTC unless it says otherwise: seconds since the epoch. Raises UserError."""
+def _time(text: str) -> float:
+    """Seconds since the epoch. Raises UserError that shows the form."""
     try:
-        found = datetime.fromisoformat(text)
+        return moment(text)
     except ValueError:
         raise UserError(
             f"{text!r} is no time", "it looks like 2026-06-06 or 2026-06-06T10:30:00Z", Exit.BAD_FILE
         ) from None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()

@@ -186,5 +186,5 @@ def _judged(slug: str, attribute: dict[str, Any] | None) -> Check:
     elif attribute.get("is_writable") is False:
         fault = "read-only"
     else:
-        return Check(f"attribute {slug}", True, str(attribute.get("type", "found")))
+        return Check(f"attribute {slug}", True, mask(str(attribute.get("type", ""))) or "found")
     return Check(f"attribute {slug}", False, fault, verdicts.SLUG)

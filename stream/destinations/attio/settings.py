@@ -3,11 +3,11 @@
 import re
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, field_validator
 
 from stream.core.units import Rate
-from stream.destinations.base import BatchSettings, DestinationSettings, WebAddress
-from stream.transforms.country import is_country
+from stream.destinations.base import BatchSettings, DestinationSettings
+from stream.destinations.values import Country, Key, WebAddress
 
 ATTRIBUTES = {
     "email": "email_addresses",
@@ -25,7 +25,7 @@ class AttioSettings(DestinationSettings):
     """An Attio workspace, which the key belongs to."""
 
     type: Literal["attio"] = Field("attio", description="Attio")
-    api_key: SecretStr = Field(
+    api_key: Key = Field(
         description="API key or OAuth access token with record_permission:read-write and object_configuration:read"
     )
     base_url: WebAddress = Field("https://api.attio.com", description="Attio's address")
@@ -36,7 +36,7 @@ class AttioSettings(DestinationSettings):
         description="overwrite: the event's number replaces all numbers of the person; "
         "only_if_empty: reads first and leaves existing numbers alone; omit: never sends one",
     )
-    default_region: str | None = Field(
+    default_region: Country | None = Field(
         None, description="country (FR, US, …) of phone numbers without country code; null: those are left out"
     )
 
@@ -45,22 +45,6 @@ class AttioSettings(DestinationSettings):
     def _host_only(cls, url: str) -> str:
         """Paths are ours: what was copied from a documentation page with its `/v2/…` works too."""
         return re.sub(r"(/v2(/.*)?)?/*$", "", url)
-
-    @field_validator("api_key")
-    @classmethod
-    def _fits_a_header(cls, key: SecretStr) -> SecretStr:
-        """A copied key often brings a line's end along; within, it would break the request."""
-        bare = key.get_secret_value().strip()
-        if not re.fullmatch(r"[!-~]+", bare):
-            raise ValueError("it must be one word of plain letters, digits and signs: copy the key again")
-        return SecretStr(bare)
-
-    @field_validator("default_region")
-    @classmethod
-    def _a_country(cls, region: str | None) -> str | None:
-        if region is not None and not is_country(region):
-            raise ValueError("it must be a country's two letters, such as FR")
-        return region
 
     @field_validator("batch")
     @classmethod

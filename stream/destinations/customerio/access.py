@@ -54,7 +54,10 @@ class Reading:
         if not isinstance(page, list) or not all(isinstance(each, dict) for each in page):
             raise ValueError(f"no list of {self.name}")
         for item in page:
-            if (known := item.get("id")) is None or known not in self.known:
+            known = item.get("id")
+            if not isinstance(known, str | int):  # nothing to tell it by
+                self.items.append(item)
+            elif known not in self.known:
                 self.items.append(item)
                 self.known.add(known)
         if self.limit and isinstance(following, str) and following:

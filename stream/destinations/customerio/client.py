@@ -11,13 +11,13 @@ from typing import cast
 from schemas.masking import mask
 from schemas.privacy import PrivacyResult, Step
 from stream.core.outcomes import DELIVERED, Blocked, Outcome, Rejected, Retry, Throttled, Unfinished
-from stream.core.records import Batch, Message
+from stream.core.records import LATEST, Batch, Message
 from stream.destinations.base import Check
 from stream.destinations.customerio import verdicts
 from stream.destinations.customerio.access import COLLECTIONS, Access
 from stream.destinations.customerio.deletion import Deletion
-from stream.destinations.customerio.hosts import REGION, WORKSPACES, Directory, Hosts
-from stream.destinations.customerio.settings import CustomerioSettings
+from stream.destinations.customerio.hosts import REGION, WORKSPACES, Directory
+from stream.destinations.customerio.settings import CustomerioSettings, Hosts
 from stream.destinations.customerio.verdicts import Api, described, refusal, unexpected
 from stream.destinations.customerio.work import Answer, Call, Part, Pause, Work
 from stream.destinations.privacy import PrivacyCalls
@@ -155,8 +155,8 @@ class Customerio(PrivacyCalls):
 
     async def _erase(self, message: Message) -> bool:
         """Nothing more of the person is delivered to anybody, before the vendor is asked to forget."""
-        at = message.record.timestamp / 1000  # the same however often it is answered
-        return await self.desk.erase(str(message.fields["email"]), at if at > 0 else time.time())
+        at = message.record.timestamp  # the same however often it is answered
+        return await self.desk.erase(str(message.fields["email"]), at / 1000 if 0 < at <= LATEST else time.time())
 
     async def _answer(self, message: Message, answer: Answer, steps: Sequence[Step] = ()) -> None:
         fields = message.fields
@@ -254,4 +254,5 @@ def _workspaces(response: Response) -> dict[str, str]:
     """Ids to names; empty where the key may not see any."""
     found = response.json() if response.status == 200 else None
     listed = found.get("workspaces") if isinstance(found, dict) else None
-    return {str(each.get("id")): str(each.get("name")) for each in listed or () if isinstance(each, dict)}
+    each_one = listed if isinstance(listed, list) else []
+    return {str(each.get("id")): str(each.get("name")) for each in each_one if isinstance(each, dict)}

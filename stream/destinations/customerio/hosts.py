@@ -6,30 +6,15 @@ at all to where a redirect points.
 
 import base64
 import time
-from dataclasses import dataclass
 
 from stream.core.outcomes import Blocked, Rejected, Retry, Throttled
-from stream.destinations.customerio.settings import US, CustomerioSettings
+from stream.destinations.customerio.settings import REGIONS, US, CustomerioSettings, Hosts
 from stream.destinations.customerio.verdicts import HOST, KEY, Api, refusal, unexpected
 from stream.http import Request, Response
 from stream.http.client import Client
 
 REGION = "/api/v1/accounts/region"
 WORKSPACES = "/v1/workspaces"
-
-
-@dataclass(frozen=True, slots=True)
-class Hosts:
-    """Addresses without a path. *track* is empty where there are no credentials for it."""
-
-    app: str
-    track: str
-
-
-REGIONS = {
-    "us": Hosts(US, "https://track.customer.io"),
-    "eu": Hosts("https://api-eu.customer.io", "https://track-eu.customer.io"),
-}
 
 
 class Directory:

@@ -1,18 +1,34 @@
 """What a configuration may say of a Customer.io destination. Where its hosts are is decided in `hosts.py`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from stream.core.strict import Strict
 from stream.core.units import Duration, Rate
-from stream.destinations.base import DestinationSettings, WebAddress
+from stream.destinations.base import DestinationSettings
 from stream.destinations.privacy import NoEvents
+from stream.destinations.values import Key, WebAddress
 from stream.mapping import Preset
 
 US = "https://api.customer.io"
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """Addresses without a path. *track* is empty where there are no credentials for it."""
+
+    app: str
+    track: str
+
+
+REGIONS = {
+    "us": Hosts(US, "https://track.customer.io"),
+    "eu": Hosts("https://api-eu.customer.io", "https://track-eu.customer.io"),
+}
 
 
 def _bare_host(url: str) -> str:
@@ -20,16 +36,7 @@ def _bare_host(url: str) -> str:
     return re.sub(r"(/api)?(/v[12])?/*$", "", url)
 
 
-def _one_word(key: SecretStr) -> SecretStr:
-    """A copied key often brings a line's end along; within, it would break the request."""
-    bare = key.get_secret_value().strip()
-    if not re.fullmatch(r"[!-~]+", bare):
-        raise ValueError("it must be one word of plain letters, digits and signs: copy the key again")
-    return SecretStr(bare)
-
-
 Host = Annotated[WebAddress, AfterValidator(_bare_host)]
-Key = Annotated[SecretStr, AfterValidator(_one_word)]
 
 
 class CustomerioRates(Strict):
@@ -73,6 +80,13 @@ class CustomerioSettings(DestinationSettings):
     def rates(self) -> Mapping[str, float | None]:
         """The App API's first: each answer begins there."""
         return {"app": self.rate_limit.app, "track": self.rate_limit.track}
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        """Those of the region, of both where it is still to be asked, and what the file names."""
+        regions = [hosts for region, hosts in REGIONS.items() if self.region in ("auto", region)]
+        named = [url for url in super().addresses if url != US]
+        return [*named, *(url for hosts in regions for url in (hosts.app, hosts.track))]
 
     def mapping(self, preset: Preset, *, config: Mapping[str, object], place: str) -> NoEvents:  # noqa: ARG002
         """Events are not for it."""

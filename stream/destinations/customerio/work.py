@@ -123,7 +123,6 @@ def profiles(results: Any) -> dict[str, Json]:
     """People as the lookup lists them, by their cio_id. Raises ValueError for what is no such list."""
     if not isinstance(results, list) or not all(isinstance(each, dict) for each in results):
         raise ValueError("no list of people")
-    by_id = {each.get("cio_id"): each for each in results}
-    if not all(isinstance(cio_id, str) and cio_id for cio_id in by_id):
+    if not all(isinstance(each.get("cio_id"), str) and each["cio_id"] for each in results):
         raise ValueError("a person without cio_id")
-    return by_id
+    return {each["cio_id"]: each for each in results}

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from schemas.masking import mask
 from stream.core.outcomes import Blocked, Retry, Throttled
 from stream.destinations.base import Check
 from stream.destinations.splio_contacts import tokens
@@ -50,7 +51,7 @@ async def connection_test(settings: SplioContactsSettings, http: Client) -> Asyn
     if response.status != 200 or not isinstance(content, dict):
         yield Check("token", False, _said(response), _hint(response, settings))
         return
-    yield Check("token", True, f"user {content.get('user_id')}")
+    yield Check("token", True, mask(f"user {content.get('user_id')}"))
     yield await _unique_key(settings, http)
     yield await _list(settings, http)
     async for check in _fields(settings, http):
@@ -68,7 +69,7 @@ async def _unique_key(settings: SplioContactsSettings, http: Client) -> Check:
         return Check(name, None, f"{ours}; Splio does not say ({response.status})")
     if told in (ours, f"c{ours}"):
         return Check(name, True, ours)
-    return Check(name, False, f"the universe has {told}, not {ours}", "set `unique_key` to what the universe has")
+    return Check(name, False, mask(f"the universe has {told}, not {ours}"), "set `unique_key` to what the universe has")
 
 
 async def _list(settings: SplioContactsSettings, http: Client) -> Check:
@@ -78,7 +79,7 @@ async def _list(settings: SplioContactsSettings, http: Client) -> Check:
     name = f"list {wanted}"
     lists, refused = await _all(http, LISTS)
     if found := _known(wanted, lists):
-        return Check(name, True, str(found.get("name", "found")))
+        return Check(name, True, mask(str(found.get("name", "found"))) or "found")
     if refused is not None:
         return _unlisted(name, refused)
     return Check(name, False, "unknown in this universe", LIST)
@@ -96,7 +97,8 @@ async def _fields(settings: SplioContactsSettings, http: Client) -> AsyncIterato
         name = f"custom field {field_id}"
         if found := _known(field_id, fields):
             other = str(found.get("id")) != field_id
-            yield Check(name, True, f"id {found.get('id')}, {found.get('name')}" if other else str(found.get("name")))
+            called = str(found.get("name"))
+            yield Check(name, True, mask(f"id {found.get('id')}, {called}" if other else called) or "found")
         elif refused is not None:
             yield _unlisted(name, refused)
         else:

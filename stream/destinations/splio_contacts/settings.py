@@ -2,16 +2,16 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from stream.core.strict import Strict
 from stream.core.units import Rate
-from stream.destinations.base import BatchSettings, DestinationSettings, WebAddress
+from stream.destinations.base import BatchSettings, DestinationSettings
 from stream.destinations.splio_contacts.mapping import SUBSCRIBED, contact_mapping, custom_field
+from stream.destinations.values import Country, WebAddress, one_word, without_default
 from stream.mapping import Maps, Preset
-from stream.transforms.country import is_country
 
 CONTACTS, OTHER = "contacts", "other"
 """The names of Splio's two limits: on `/data/contacts` and what is under it, and on everything else (2.8)."""
@@ -34,24 +34,30 @@ class UniqueField(Strict):
     source: str = Field(alias="from", description="expression of its value")
 
 
-def _without_default(schema: dict[str, Any]) -> None:
-    """So that a new configuration begins with this key, although the other one would do."""
-    schema.pop("default", None)
+def _host_only(url: str) -> str:
+    """Paths are ours: what was copied from a documentation page with its `/data/…` works too."""
+    return re.sub(r"(/(data|authenticate)(/.*)?)?/*$", "", url)
+
+
+DataApi = Annotated[WebAddress, AfterValidator(_host_only)]
+"""The address of Splio's Data API."""
+
+Secret = Annotated[SecretStr, AfterValidator(one_word("copy it again"))]
 
 
 class SplioContactsSettings(DestinationSettings):
     """A Splio universe, which the key belongs to."""
 
     type: Literal["splio_contacts"] = Field("splio_contacts", description="Splio contacts, by the Data API")
-    api_key: SecretStr | None = Field(
-        None, description="key of an API user of the universe; mints tokens", json_schema_extra=_without_default
+    api_key: Secret | None = Field(
+        None, description="key of an API user of the universe; mints tokens", json_schema_extra=without_default
     )
-    token: SecretStr | None = Field(
+    token: Secret | None = Field(
         None,
         description="access token to begin with; without `api_key` it is used until Splio refuses it",
         examples=["${SPLIO_CONTACTS_TOKEN}"],
     )
-    base_url: WebAddress = Field("https://api.splio.com", description="Splio's address")
+    base_url: DataApi = Field("https://api.splio.com", description="Splio's address")
     default_list_id: str | None = Field(
         None, description="list that contacts with marketing consent are subscribed to; null: none", examples=["25"]
     )
@@ -75,7 +81,7 @@ class SplioContactsSettings(DestinationSettings):
     ids_as_numbers: Literal["auto", True, False] = Field(
         "auto", description="how ids of lists and fields are sent: auto makes numbers of those that are all digits"
     )
-    default_region: str | None = Field(
+    default_region: Country | None = Field(
         None, description="country (FR, US, …) of phone numbers without country code; null: those are left out"
     )
     fields: dict[str, Any] = Field(
@@ -108,28 +114,6 @@ class SplioContactsSettings(DestinationSettings):
     def unique_field(self) -> str:
         """The field of a message that holds the unique key."""
         return custom_field(self.unique_key.field) if isinstance(self.unique_key, UniqueField) else self.unique_key
-
-    @field_validator("base_url")
-    @classmethod
-    def _host_only(cls, url: str) -> str:
-        """Paths are ours: what was copied from a documentation page with its `/data/…` works too."""
-        return re.sub(r"(/(data|authenticate)(/.*)?)?/*$", "", url)
-
-    @field_validator("api_key", "token")
-    @classmethod
-    def _one_word(cls, secret: SecretStr | None) -> SecretStr | None:
-        """A copied one often brings a line's end along; within, it would break the request."""
-        bare = secret.get_secret_value().strip() if secret else ""
-        if secret is not None and not re.fullmatch(r"[!-~]+", bare):
-            raise ValueError("it must be one word of plain letters, digits and signs: copy it again")
-        return SecretStr(bare) if secret else None
-
-    @field_validator("default_region")
-    @classmethod
-    def _a_country(cls, region: str | None) -> str | None:
-        if region is not None and not is_country(region):
-            raise ValueError("it must be a country's two letters, such as FR")
-        return region
 
     @field_validator("default_language")
     @classmethod

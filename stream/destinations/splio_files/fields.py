@@ -17,7 +17,7 @@ from stream.http.responses import wait_asked
 
 FIELDS_OF_CONTACTS = "/data/fields/contacts"
 FIELDS = "/data/fields"
-PAGE = 1000
+PAGE, PAGES = 1000, 50  # attributes asked for at once, and how often at most
 HINT = "look at `api_key` and `base_url`: the key needs the rights of the Data API"
 PASSING = {408, 409, 423, 425}
 
@@ -60,9 +60,14 @@ async def _listed(http: Client) -> AsyncIterator[dict[str, Any]]:
             if isinstance(element, dict):
                 yield element
         seen += len(elements)
-        if not elements or seen >= int(found.get("count_element") or 0):
+        if not elements or seen >= _count(found.get("count_element")) or number == PAGES:
             return
         number += 1
+
+
+def _count(said: Any) -> int:
+    """How many there are in all; none where that is no number."""
+    return int(said) if re.fullmatch(r"[0-9]{1,9}", str(said)) else 0
 
 
 def _refusal(response: Response, now: float, doing: str) -> Retry | Throttled | Blocked:

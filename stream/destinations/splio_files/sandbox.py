@@ -43,6 +43,7 @@ class SplioFilesSandbox(SplioContactsSandbox):
     def __init__(self, password: str = PASSWORD, attributes: dict[int, str] | None = None) -> None:
         self.password = password
         self.authorized_keys: list[asyncssh.SSHKey] = []
+        self.logins: list[str] = []  # what somebody has shown to be let in, each time: a password, a key
         self.host_key = asyncssh.generate_private_key("ssh-ed25519")
         self.port = 0  # of the SFTP server
         self.root = Path()  # of its files, while it is served

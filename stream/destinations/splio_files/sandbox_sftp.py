@@ -18,6 +18,7 @@ class Drop(Protocol):
 
     password: str
     authorized_keys: list[asyncssh.SSHKey]
+    logins: list[str]
 
     @property
     def sftp_faults(self) -> "SftpFaults": ...
@@ -62,6 +63,7 @@ class Login(asyncssh.SSHServer):
 
     def validate_password(self, username: str, password: str) -> bool:
         """The one there is."""
+        self._drop.logins.append("password")
         right = self._drop.login(username) and password == self._drop.password
         return right and not self._drop.sftp_faults.wrong_password
 
@@ -71,6 +73,7 @@ class Login(asyncssh.SSHServer):
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         """Those that were."""
+        self._drop.logins.append("key")
         known = [each.public_data for each in self._drop.authorized_keys]
         return self._drop.login(username) and key.public_data in known and not self._drop.sftp_faults.wrong_password
 

@@ -9,10 +9,11 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from stream.core.strict import Strict
 from stream.core.units import Rate
-from stream.destinations.base import RunSettings, WebAddress
+from stream.destinations.base import RunSettings
+from stream.destinations.splio_contacts.settings import DataApi
 from stream.destinations.splio_files.columns import ROWS, RowMapping, rules_of
+from stream.destinations.values import Country, without_default
 from stream.mapping import Maps, Preset
-from stream.transforms.country import is_country
 
 COLUMN = r"[^;\"\s][^;\"\r\n\t]*"
 KINDS = ("ssh-", "ecdsa-", "sk-")  # how a host key begins
@@ -32,11 +33,6 @@ class CustomAttribute(Strict):
     type: Literal["text", "int", "double", "date"] = Field("text", description="what it is created as")
 
 
-def _without_default(schema: dict[str, Any]) -> None:
-    """So that a new configuration begins with this key, although the other one would do."""
-    schema.pop("default", None)
-
-
 class SplioFilesSettings(RunSettings):
     """The import folder of a Splio universe."""
 
@@ -45,7 +41,7 @@ class SplioFilesSettings(RunSettings):
     type: Literal["splio_files"] = Field("splio_files", description="Splio contacts, as files over SFTP")
     universe: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description="the universe's name, which is the login too")
     password: SecretStr | None = Field(
-        None, description="of the SFTP login; Splio shows it once", json_schema_extra=_without_default
+        None, description="of the SFTP login; Splio shows it once", json_schema_extra=without_default
     )
     private_key_file: Path | None = Field(
         None, description="PEM or OpenSSH file of the login's key, without passphrase, instead of a password"
@@ -53,7 +49,7 @@ class SplioFilesSettings(RunSettings):
     host_key: str | None = Field(
         None,
         description="the server's public key, as ssh-keyscan prints it, or its SHA256:… fingerprint",
-        json_schema_extra=_without_default,
+        json_schema_extra=without_default,
     )
     known_hosts: Path | None = Field(None, description="OpenSSH known_hosts file, instead of host_key")
     host: str = Field("sftp.splio.com", min_length=1, description="the SFTP server")
@@ -83,7 +79,7 @@ class SplioFilesSettings(RunSettings):
         description="Data API key, with which custom attributes are looked up and missing ones created",
         examples=["${SPLIO_FILES_API_KEY}"],
     )
-    base_url: WebAddress = Field("https://api.splio.com", description="the Data API's address")
+    base_url: DataApi = Field("https://api.splio.com", description="the Data API's address")
     fields_exist: bool = Field(
         False, description="true: you made sure that Splio has every custom attribute; needed without api_key"
     )
@@ -91,7 +87,7 @@ class SplioFilesSettings(RunSettings):
         ROWS, ge=1, le=ROWS, description="changed contacts with which a file goes out at once, and in it at most"
     )
     phone_format: Literal["00", "plus"] = Field("00", description="00: 0033612345678; plus: +33612345678")
-    default_region: str | None = Field(
+    default_region: Country | None = Field(
         None, description="country (FR, US, …) of phone numbers without country code; null: those are left out"
     )
     rate_limit: Rate | None = Field(None, description="calls of the Data API; null: none")
@@ -117,12 +113,6 @@ class SplioFilesSettings(RunSettings):
         """The preset with the columns that were added, every value as the text that goes into a file."""
         rules = rules_of(self, preset, place)
         return RowMapping.of(self, preset, rules, config=config, place=place)
-
-    @field_validator("base_url")
-    @classmethod
-    def _host_only(cls, url: str) -> str:
-        """Paths are ours: what was copied from a documentation page with its `/data/…` works too."""
-        return re.sub(r"(/(data|authenticate)(/.*)?)?/*$", "", url)
 
     @field_validator("folder")
     @classmethod
@@ -151,13 +141,6 @@ class SplioFilesSettings(RunSettings):
         if len(words) < 2:
             raise ValueError("it must be a key as `ssh-keyscan` prints it (ssh-ed25519 AAAA…) or SHA256:…")
         return " ".join(words[:2])
-
-    @field_validator("default_region")
-    @classmethod
-    def _a_country(cls, region: str | None) -> str | None:
-        if region is not None and not is_country(region):
-            raise ValueError("it must be a country's two letters, such as FR")
-        return region
 
     @field_validator("custom_attributes", mode="before")
     @classmethod

@@ -1,7 +1,7 @@
 """Splio's SFTP server: logging in, writing, and what its refusals mean (destinations 4.3 and 4.5)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,21 @@ CONNECT_SECONDS, LOGIN_SECONDS = 5.0, 8.0
 KEEPALIVE_SECONDS = 10  # without a sign of life; the third time ends the connection
 CLEAR_SECONDS = 5.0  # that removing what is half written may take
 
+NO_SHA1 = "-*sha1*"  # of what asyncssh would offer otherwise
+HOST_KEYS: dict[str, Sequence[str]] = {
+    "ssh-ed25519": ["ssh-ed25519"],
+    "ecdsa-sha2-nistp256": ["ecdsa-sha2-nistp256"],
+    "ecdsa-sha2-nistp384": ["ecdsa-sha2-nistp384"],
+    "ecdsa-sha2-nistp521": ["ecdsa-sha2-nistp521"],
+    "ssh-rsa": ["rsa-sha2-256", "rsa-sha2-512"],
+}
+"""Kinds of keys, and how a server may sign with each."""
+
 LOGIN = (
     "look at `universe` and `password` (or `private_key_file`): Splio shows a password once, support makes a new one"
 )
 HOST_KEY = "ask Splio's support whether the server's key has changed before you change `host_key` or `known_hosts`"
+ALGORITHMS = "ask Splio's support what the server offers: what needs SHA-1 or an older cipher is not taken"
 FOLDER = "look at `folder`: the login must be allowed to write, rename and delete in it"
 
 REFUSED = (asyncssh.SFTPPermissionDenied, asyncssh.SFTPWriteProtect)
@@ -50,26 +61,56 @@ class PinnedHost(asyncssh.SSHClient):
 
 @asynccontextmanager
 async def logged_in(settings: "SplioFilesSettings") -> AsyncIterator[asyncssh.SFTPClient]:
-    """A session; nothing of the user's own SSH configuration plays a part. Raises one of FAILURES."""
-    pinned = settings.host_key
-    async with (
-        asyncssh.connect(
-            settings.host,
-            settings.port,
-            username=settings.universe,
-            password=settings.password.get_secret_value() if settings.password else None,
-            client_keys=[str(settings.private_key_file)] if settings.private_key_file else None,
-            known_hosts=([], [], []) if pinned else str(settings.known_hosts),
-            client_factory=(lambda: PinnedHost(pinned)) if pinned else asyncssh.SSHClient,
-            config=None,
-            agent_path=None,
-            connect_timeout=CONNECT_SECONDS,
-            login_timeout=LOGIN_SECONDS,
-            keepalive_interval=KEEPALIVE_SECONDS,
-        ) as connection,
-        connection.start_sftp_client() as sftp,
-    ):
+    """A session. Raises one of FAILURES; before the host key is found to be the right one nobody learns a secret."""
+    async with await _connected(settings) as connection, connection.start_sftp_client() as sftp:
         yield sftp
+
+
+async def _connected(settings: "SplioFilesSettings") -> asyncssh.SSHClientConnection:
+    """Asks for one kind of host key after the other: a server shows one of those it has, and only one can be pinned."""
+    refusal: asyncssh.DisconnectError = asyncssh.KeyExchangeFailed("")
+    for algorithms in _host_keys(settings):
+        try:
+            return await _connect(settings, algorithms)
+        except asyncssh.KeyExchangeFailed:  # it has no key of this kind, or it and we have nothing in common
+            continue
+        except asyncssh.HostKeyNotVerifiable as error:
+            refusal = error
+    raise refusal
+
+
+def _host_keys(settings: "SplioFilesSettings") -> Iterable[Sequence[str] | None]:
+    """The algorithms to ask for, kind by kind; None: those of the keys in `known_hosts`."""
+    pinned = settings.host_key
+    if not pinned:
+        return [None]
+    if pinned.startswith("SHA256:"):
+        return HOST_KEYS.values()
+    kind = pinned.split()[0]
+    return [HOST_KEYS.get(kind, [kind])]
+
+
+async def _connect(settings: "SplioFilesSettings", algorithms: Sequence[str] | None) -> asyncssh.SSHClientConnection:
+    """A connection that is logged in; nothing of the user's own SSH configuration plays a part."""
+    pinned = settings.host_key
+    return await asyncssh.connect(
+        settings.host,
+        settings.port,
+        username=settings.universe,
+        password=settings.password.get_secret_value() if settings.password else None,
+        client_keys=[str(settings.private_key_file)] if settings.private_key_file else None,
+        known_hosts=([], [], []) if pinned else str(settings.known_hosts),
+        client_factory=(lambda: PinnedHost(pinned)) if pinned else asyncssh.SSHClient,
+        server_host_key_algs=algorithms or (),
+        kex_algs=NO_SHA1,
+        mac_algs=NO_SHA1,
+        gss_host=None,
+        config=None,
+        agent_path=None,
+        connect_timeout=CONNECT_SECONDS,
+        login_timeout=LOGIN_SECONDS,
+        keepalive_interval=KEEPALIVE_SECONDS,
+    )
 
 
 async def write(sftp: asyncssh.SFTPClient, path: str, chunks: Iterable[bytes]) -> None:
@@ -101,7 +142,7 @@ def meaning(error: Exception, settings: "SplioFilesSettings") -> Retry | Blocked
         case asyncssh.HostKeyNotVerifiable():
             return Blocked(f"{where} showed another host key than the one that is pinned", hint=HOST_KEY)
         case asyncssh.KeyExchangeFailed():
-            return Blocked(f"{where} and we have no algorithm in common", hint=HOST_KEY)
+            return Blocked(f"{where} and we have no algorithm in common", hint=ALGORITHMS)
         case asyncssh.SFTPError() if isinstance(error, REFUSED):
             return Blocked(f"{where} permits no such thing in {settings.folder}", hint=FOLDER)
         case asyncssh.SFTPError() if isinstance(error, MISSING):

@@ -12,7 +12,7 @@ from stream.destinations.splio_sms.rules import NUMBER, Rule
 from stream.destinations.splio_sms.settings import SplioSmsSettings
 from stream.destinations.splio_sms.verdicts import CREDIT, HOST, NEW_KEY, read, refusal, verdict
 from stream.http import NotSent, Request, Response, Unanswered
-from stream.http.client import Client, presentable
+from stream.http.client import Client
 
 DATA_KEY = "correct `data_api_key`, or leave it out: texts do not need it"
 TEST_NUMBER = "look at `test_number`"
@@ -79,7 +79,7 @@ async def _credit(http: Client, url: str, key: str) -> Check:
         token = _token(asked)
         if token is None:
             return _unread(asked, "no token")
-        headers = (("Authorization", f"Bearer {presentable(token)}"),)
+        headers = (("Authorization", f"Bearer {token}"),)
         answer = await http.send(Request("GET", f"{url}/universes/consumption", headers=headers))
     except (NotSent, Unanswered) as error:
         return Check("credit", None, f"the Data API was not reached: {error}")
@@ -99,7 +99,8 @@ def _token(response: Response) -> str | None:
     """The token in an answer, as an object's or alone (destinations 2.3)."""
     found = response.json()
     found = found.get("token") if isinstance(found, dict) else found
-    return found if response.status == 200 and isinstance(found, str) and found else None
+    fine = isinstance(found, str) and found and found.isascii() and found.isprintable()
+    return found if response.status == 200 and fine else None
 
 
 def _number(found: Any, name: str) -> int | None:

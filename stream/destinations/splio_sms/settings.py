@@ -6,14 +6,14 @@ from datetime import datetime, time
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from stream.core.strict import Strict
 from stream.core.units import Duration, Rate
-from stream.destinations.base import BatchSettings, DestinationSettings, WebAddress
+from stream.destinations.base import BatchSettings, DestinationSettings
 from stream.destinations.splio_sms.rules import RecipientFields, Rule, compile_rules
+from stream.destinations.values import Country, Key, WebAddress
 from stream.mapping import Maps, Preset
-from stream.transforms.country import is_country
 
 HOUR = 3600.0
 NUMBER = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
@@ -57,7 +57,7 @@ class SplioSmsSettings(DestinationSettings):
 
     type: Literal["splio_sms"] = Field("splio_sms", description="Splio Trigger SMS")
     universe: str = Field(pattern=r"^\S+$", description="id of the universe at Splio")
-    key: SecretStr = Field(description="its SMS API key, which is not the Data API key; Splio gives it out on request")
+    key: Key = Field(description="its SMS API key, which is not the Data API key; Splio gives it out on request")
     rules: list[Rule] = Field(
         min_length=1,
         description="which event leads to which text, one rule for an event",
@@ -84,7 +84,7 @@ class SplioSmsSettings(DestinationSettings):
         description="events whose turn comes then are filtered, not held",
         examples=[{"from": "21:00", "to": "08:00", "timezone": "Europe/Paris"}],
     )
-    default_region: str | None = Field(
+    default_region: Country | None = Field(
         None, description="country (FR, US, …) of numbers without country code; null: those get no text"
     )
     rate_limit: Rate | None = Field(5.0, description="HTTP requests of the whole group; Splio publishes no limit")
@@ -92,7 +92,7 @@ class SplioSmsSettings(DestinationSettings):
     test_number: str | None = Field(
         None, repr=False, description="the connection test sends the first rule's text to it: one for each start"
     )
-    data_api_key: SecretStr | None = Field(
+    data_api_key: Key | None = Field(
         None, description="Data API key, with which the connection test reads how much credit is left"
     )
     data_api_url: WebAddress = Field("https://api.splio.com", description="address of the Data API")
@@ -103,17 +103,6 @@ class SplioSmsSettings(DestinationSettings):
         """Paths are ours: what was copied from Splio's documentation works too."""
         return re.sub(r"(/api(/triggersms(/nph-\w+\.pl)?)?)?/*$", "", url)
 
-    @field_validator("key", "data_api_key")
-    @classmethod
-    def _no_blank(cls, key: SecretStr | None) -> SecretStr | None:
-        """A copied key often brings a line's end along."""
-        if key is None:
-            return None
-        bare = key.get_secret_value().strip()
-        if not re.fullmatch(r"[!-~]+", bare):
-            raise ValueError("it must be one word of plain letters, digits and signs: copy the key again")
-        return SecretStr(bare)
-
     @field_validator("rules")
     @classmethod
     def _one_for_an_event(cls, rules: list[Rule]) -> list[Rule]:
@@ -122,13 +111,6 @@ class SplioSmsSettings(DestinationSettings):
             if events.count(event) > 1:
                 raise ValueError(f"{event!r} has two rules: an event leads to one text, whose `to` may be a list")
         return rules
-
-    @field_validator("default_region")
-    @classmethod
-    def _a_country(cls, region: str | None) -> str | None:
-        if region is not None and not is_country(region):
-            raise ValueError("it must be a country's two letters, such as FR")
-        return region
 
     @field_validator("test_number")
     @classmethod

@@ -60,10 +60,9 @@ def read(response: Response) -> Reply:
     result = body.get("result")
     result = result if isinstance(result, dict) else {}
     status = _text(body, "status") or _text(body, "name")
-    code = _count(body.get("code"))
-    if code is None:
-        code = response.status
-    spoken = bool(status) or "code" in body
+    told = _count(body.get("code"))
+    code = response.status if told is None else told
+    spoken = bool(status) or told is not None
     words = _text(body, "message") or _text(body, "description")
     return Reply(
         status.strip().lower(),

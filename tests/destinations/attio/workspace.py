@@ -9,7 +9,7 @@ from typing import Any
 from stream.core.limits import RateLimit
 from stream.core.offsets import OffsetTracker
 from stream.core.outcomes import Outcome
-from stream.core.records import Batch, Fields, Message
+from stream.core.records import Batch, Fields, Message, StandIn
 from stream.destinations.attio.client import Attio
 from stream.destinations.attio.sandbox import AttioSandbox
 from stream.destinations.attio.settings import AttioSettings
@@ -20,19 +20,6 @@ from stream.http.client import Client
 from stream.http.settings import HttpSettings, open_transport
 
 KEY = "attio-test-key"
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A record of a source topic."""
-
-    topic: str = "crm.events"
-    partition: int = 0
-    offset: int = 0
-    timestamp: int = 0
-    key: bytes | None = None
-    value: bytes | None = None
-    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class Nowhere:
@@ -67,7 +54,7 @@ def destination_of(settings: AttioSettings, transport: Transport | None = None) 
 def batch_of(attio: Attio, fields: Fields) -> Batch:
     """The batch of one message."""
     message = Message(
-        attio.key(fields), fields, attio.encode(fields), Stored(), OffsetTracker("crm.events", 0, 0), time.time()
+        attio.key(fields), fields, attio.encode(fields), StandIn(), OffsetTracker("crm.events", 0, 0), time.time()
     )
     return Batch([message], deadline=time.monotonic() + 5)
 

@@ -71,7 +71,13 @@ def settings_of(**changes: Any) -> CustomerioSettings:
 def destination_of(settings: CustomerioSettings, transport: Transport, desk: NotedDesk | None = None) -> Customerio:
     """The destination with its desk, without a rate limit."""
     client = Client(
-        transport, settings.base_url, None, limiter=RateLimit(None), timeout=5.0, observe=lambda _status, _seconds: None
+        transport,
+        settings.base_url,
+        None,
+        addresses=settings.addresses,
+        limiter=RateLimit(None),
+        timeout=5.0,
+        observe=lambda _status, _seconds: None,
     )
     customerio = Customerio(settings, client)
     customerio.name, customerio.desk = "cio", desk or NotedDesk()

@@ -11,7 +11,7 @@ import orjson
 from stream.core.limits import RateLimit
 from stream.core.offsets import OffsetTracker
 from stream.core.outcomes import Outcome
-from stream.core.records import Batch, Fields, Message
+from stream.core.records import Batch, Fields, Message, StandIn
 from stream.destinations.base import Check
 from stream.destinations.sandbox import Entry, serve
 from stream.destinations.splio_contacts.client import SplioContacts
@@ -21,7 +21,7 @@ from stream.http import Response, Transport
 from stream.http.client import Client
 from stream.http.responses import Answer
 from stream.http.settings import HttpSettings, open_transport
-from tests.destinations.attio.workspace import Nowhere, Stored
+from tests.destinations.attio.workspace import Nowhere
 
 KEY = "splio-test-key"
 JANE = "jane@example.com"
@@ -49,7 +49,7 @@ def destination_of(settings: SplioContactsSettings, transport: Transport | None 
 def message_of(splio: SplioContacts, fields: Fields) -> Message:
     """A message with these fields."""
     tracker = OffsetTracker("crm.events", 0, 0)
-    return Message(splio.key(fields), fields, splio.encode(fields), Stored(), tracker, time.time())
+    return Message(splio.key(fields), fields, splio.encode(fields), StandIn(), tracker, time.time())
 
 
 def batch_of(splio: SplioContacts, *contacts: Fields) -> Batch:

@@ -19,9 +19,9 @@ JANE = ("jane@example.com", "Jane", "Doe", "0033612345678", "en")
 
 
 def settings_of(**changes: Any) -> SplioFilesSettings:
-    """Settings as a configuration file gives them."""
-    given = {"type": "splio_files", "universe": "acme", "password": "secret-word", "host_key": HOST_KEY}
-    return SplioFilesSettings.model_validate(given | changes)
+    """Settings as a configuration file gives them; None takes a key away."""
+    given = {"type": "splio_files", "universe": "acme", "password": "secret-word", "host_key": HOST_KEY, **changes}
+    return SplioFilesSettings.model_validate({key: each for key, each in given.items() if each is not None})
 
 
 @dataclass(slots=True)

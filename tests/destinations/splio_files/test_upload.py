@@ -1,5 +1,8 @@
 """A file's way to Splio: hidden until it is whole, refused or cut off in each way that destinations 4.5 names."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +11,11 @@ import pytest
 
 from stream.core.outcomes import DELIVERED, Blocked, Outcome, Retry
 from stream.destinations.splio_files.sandbox import SplioFilesSandbox
+from stream.destinations.splio_files.sandbox_sftp import Login
+from stream.destinations.splio_files.sftp import logged_in
 from stream.http import Request
 from stream.http.tokens import TokenRefused
-from tests.destinations.splio_files.drop import HOST_KEY, JANE, contacts, drop
+from tests.destinations.splio_files.drop import JANE, contacts, drop, settings_of
 
 MAX = ("max@example.com", "Max", "", "", "")
 
@@ -107,30 +112,92 @@ async def test_a_fault_means_what_its_table_says(fault: dict[str, object], kind:
         assert 1 == len(there.sandbox.files)  # what was cut off is cleared away
 
 
-async def test_another_host_key_is_never_accepted() -> None:
-    """Nor is the password shown to whoever has it."""
-    async with drop(host_key=HOST_KEY) as there:
-        outcome = await there.upload(JANE)
+FORMS = ["fingerprint", "key", "known_hosts"]
+
+
+def pinning(key: asyncssh.SSHKey, form: str, folder: Path) -> dict[str, Any]:
+    """The settings that trust a host key and no other, in one of the ways that people have it."""
+    public = key.export_public_key().decode()
+    if form == "known_hosts":
+        (known := folder / "known_hosts").write_text(f"* {public}")
+        return {"host_key": None, "known_hosts": str(known)}
+    return {"host_key": key.get_fingerprint() if form == "fingerprint" else f"sftp.splio.com {public}"}
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_another_host_key_is_never_accepted(form: str, tmp_path: Path) -> None:
+    """The server's has changed: nobody logs in any more, so that the password is not shown to whoever has it."""
+    sandbox = SplioFilesSandbox()
+    pinned = pinning(sandbox.host_key, form, tmp_path)
+    async with drop(sandbox, **pinned) as there:
+        assert DELIVERED == await there.upload(JANE)
+    sandbox.host_key = asyncssh.generate_private_key("ssh-ed25519")
+
+    async with drop(sandbox, **pinned) as there:
+        outcome = await there.upload(MAX)
 
     assert isinstance(outcome, Blocked)
     assert "host key" in outcome.detail
     assert "support" in outcome.hint
+    assert ["password"] == sandbox.logins
 
 
-@pytest.mark.parametrize("form", ["fingerprint", "key", "known_hosts"])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"])
+async def test_one_of_a_servers_host_keys_is_enough(kind: str, form: str, tmp_path: Path) -> None:
+    """A server has several and shows one: it is asked for the one that is pinned."""
+    sandbox, keys = SplioFilesSandbox(), server_keys()
+    async with listening(sandbox, server_host_keys=[*keys.values()], sftp_factory=True) as port:
+        reached = {"host": "127.0.0.1", "port": port, **sandbox.credentials}
+        async with logged_in(settings_of(**reached, **pinning(keys[kind], form, tmp_path))) as session:
+            assert await session.exists("/")
+
+    assert ["password"] == sandbox.logins
+
+
+@cache
+def server_keys() -> dict[str, asyncssh.SSHKey]:
+    """One of each kind, as servers have them."""
+    kinds = ("ssh-rsa", "ecdsa-sha2-nistp256", "ssh-ed25519")
+    return {kind: asyncssh.generate_private_key(kind) for kind in kinds}
+
+
+@pytest.mark.filterwarnings("ignore:Diffie-Hellman over finite fields")
+@pytest.mark.parametrize(
+    "weak",
+    [{"kex_algs": ["diffie-hellman-group14-sha1"]}, {"mac_algs": ["hmac-sha1"], "encryption_algs": ["aes128-ctr"]}]
+    + [{"encryption_algs": [name]} for name in ("3des-cbc", "aes128-cbc")],
+    ids=lambda weak: next(iter(weak.values()))[0],
+)
+async def test_weak_algorithms_are_not_agreed_to(weak: dict[str, list[str]]) -> None:
+    """Which another client agrees to here. The login is not shown."""
+    sandbox = SplioFilesSandbox()
+    async with listening(sandbox, server_host_keys=[sandbox.host_key], **weak) as port:
+        async with drop(sandbox, port=port) as there:
+            outcome = await there.upload(JANE)
+        assert [] == sandbox.logins
+        with pytest.raises(asyncssh.PermissionDenied):
+            await asyncssh.connect("127.0.0.1", port, known_hosts=None, config=None, password="-", **weak)
+
+    assert isinstance(outcome, Blocked)
+    assert "no algorithm in common" in outcome.detail
+    assert ["password"] == sandbox.logins
+
+
+@asynccontextmanager
+async def listening(sandbox: SplioFilesSandbox, **options: Any) -> AsyncIterator[int]:
+    """Another server of the stand-in, with keys and algorithms of its own."""
+    server = await asyncssh.listen("127.0.0.1", 0, server_factory=lambda: Login(sandbox), config=None, **options)
+    async with server:
+        yield server.get_port()
+
+
+@pytest.mark.parametrize("form", FORMS)
 async def test_a_pinned_host_key_may_be_given_in_three_ways(form: str, tmp_path: Path) -> None:
     """As people have it."""
     sandbox = SplioFilesSandbox()
-    public = sandbox.host_key.export_public_key().decode()
-    known = tmp_path / "known_hosts"
-    known.write_text(f"* {public}")
-    ways: dict[str, dict[str, Any]] = {
-        "fingerprint": {},
-        "key": {"host_key": f"sftp.splio.com {public}"},
-        "known_hosts": {"host_key": None, "known_hosts": str(known)},
-    }
 
-    async with drop(sandbox, **ways[form]) as there:
+    async with drop(sandbox, **pinning(sandbox.host_key, form, tmp_path)) as there:
         assert DELIVERED == await there.upload(JANE)
 
 

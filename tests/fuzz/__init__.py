@@ -1,0 +1,1 @@
+"""Whatever comes in: a target is a property of any input. `test_targets.py` tries some, `./dev fuzz` millions."""
