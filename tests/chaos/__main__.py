@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import logging
 import sys
 import tempfile
@@ -45,6 +46,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--endurance", type=seconds_of, metavar="DURATION", help="steady load, a fault a minute: 1h")
     parser.add_argument("--recovery", action="store_true", help="measures how long it takes until events flow again")
     found = parser.parse_args()
+    found.keep = found.keep.absolute()
     found.kinds = tuple(filter(None, found.faults.split(",")))
     if unknown := set(found.kinds) - SECONDS.keys():
         parser.error(f"--faults: there is no {', '.join(sorted(unknown))}")
@@ -82,6 +84,7 @@ def measure_recovery() -> int:
 
 def endurance(wanted: argparse.Namespace) -> int:
     """One long run, and what a member held at its begin and at its end."""
+    gc.disable()  # see `lanes`
     with running_broker() as broker, tempfile.TemporaryDirectory() as folder:
         played, held = asyncio.run(endure(wanted.seed, wanted.endurance, broker, Path(folder)))
         judged = verdict(played, 1)

@@ -1,17 +1,18 @@
 """Runs one after the other, in lanes side by side: each a process of its own with brokers of its own."""
 
 import asyncio
+import gc
 import logging
 import multiprocessing
 import pickle
-import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 from tests.chaos.ledger import Ledger
@@ -21,6 +22,7 @@ from tests.chaos.report import Verdict, verdict
 from tests.kafka.broker import Broker, running_broker
 from tests.kafka.cluster import Cluster, running_cluster
 
+LOOK_SECONDS = 5.0  # between two looks whether the lanes are there
 RUN_SECONDS = 600.0  # within which a run is over
 
 
@@ -79,12 +81,12 @@ def lanes(count: int, wanted: Wanted, seeds: Iterator[int]) -> Iterator[Iterator
     """The verdicts on these seeds' runs as they come; a seed is taken when a lane is free."""
     context = multiprocessing.get_context("spawn")
     todo: Any = context.SimpleQueue()
-    done: Any = context.SimpleQueue()
+    done: Any = context.Queue()
     processes = [context.Process(target=_lane, args=(wanted, todo, done)) for _ in range(count)]
     for process in processes:
         process.start()
     try:
-        yield _verdicts(count, seeds, todo, done)
+        yield _verdicts(processes, seeds, todo, done)
     finally:
         for _ in processes:
             todo.put(None)
@@ -92,13 +94,18 @@ def lanes(count: int, wanted: Wanted, seeds: Iterator[int]) -> Iterator[Iterator
             process.join()
 
 
-def _verdicts(count: int, seeds: Iterator[int], todo: Any, done: Any) -> Iterator[Verdict]:
+def _verdicts(processes: Sequence[Any], seeds: Iterator[int], todo: Any, done: Any) -> Iterator[Verdict]:
     waiting = 0
-    for seed in islice(seeds, count):
+    for seed in islice(seeds, len(processes)):
         todo.put(seed)
         waiting += 1
     while waiting:
-        yield done.get()
+        try:
+            judged = done.get(timeout=LOOK_SECONDS)
+        except Empty:
+            assert all(process.is_alive() for process in processes), "a lane ended before its run did"
+            continue
+        yield judged
         waiting -= 1
         for following in islice(seeds, 1):
             todo.put(following)
@@ -107,7 +114,8 @@ def _verdicts(count: int, seeds: Iterator[int], todo: Any, done: Any) -> Iterato
 
 def _lane(wanted: Wanted, todo: Any, done: Any) -> None:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that brokers come and go is what this is about
+    gc.disable()  # a look through all that a ledger holds takes long enough to be taken for a fault
     with running_broker() if wanted.brokers == 1 else running_cluster() as broker:
         while (seed := todo.get()) is not None:
             done.put(run(seed, wanted, broker))
-            sys.stdout.flush()
+            gc.collect()

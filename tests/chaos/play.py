@@ -27,6 +27,7 @@ from tests.kafka.cluster import Cluster
 DUE_SECONDS = 5.0  # after one fault is due the next comes, however little was settled meanwhile
 STUCK_SECONDS = 60.0  # without anything being settled: then the run is over
 LATE_SECONDS = 0.03  # by which this process was late: what it notes of arrivals is off by as much
+STILL_SECONDS = 1.0  # late: then the machine has stood still, for members and brokers as well
 ERASED = 3  # persons
 
 
@@ -133,8 +134,11 @@ async def _watch_ourselves(world: World) -> None:
     while True:
         due, since = time.monotonic() + 0.01, time.time()
         await asyncio.sleep(0.01)
-        if time.monotonic() > due + LATE_SECONDS:
+        late = time.monotonic() - due
+        if late > LATE_SECONDS:
             world.ledger.faults.append(Fault("late", since, time.time()))
+        if late > STILL_SECONDS:
+            world.ledger.faults.append(Fault("machine", since, time.time()))
 
 
 async def _erase(world: World, producer: AIOKafkaProducer) -> None:

@@ -3,7 +3,8 @@
 from stream.kafka.admin import Admin
 from stream.kafka.settings import KafkaSettings
 from tests.e2e.conftest import NewStage
-from tests.e2e.members import Member, Stage, contacts, events
+from tests.e2e.members import Member, Stage, contacts, events, until
+from tests.e2e.test_workers import ready
 from tests.e2e.vendor import assert_all_in_order
 from tests.kafka.broker import Broker
 
@@ -19,6 +20,8 @@ async def test_a_restart_within_the_session_moves_no_partition(broker: Broker, s
     for member in (stays, goes):
         await member.owns(2)
     await here.delivered(total, stays, goes)
+    for member in (stays, goes):
+        await until(lambda: ready(member), member, what="the end of the rebalance")  # noqa: B023
     before = assignments(stays)
 
     goes.terminate()

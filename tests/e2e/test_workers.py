@@ -54,7 +54,6 @@ async def test_workers_drain_and_end(broker: Broker, stage: NewStage) -> None:
     parent = await here.run("--drain", "--workers", "3")
 
     assert 0 == await parent.exit_code()
-
     assert {"0", "1", "2"} == set(re.findall(r'"worker": (\d)', parent.output))
     assert_all_in_order(here.vendor.ledger, dict.fromkeys(people, 10))
     await here.assert_settled()

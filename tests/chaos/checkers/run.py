@@ -14,7 +14,7 @@ ROUND_TRIP = 1.0  # seconds that a commit may take on a busy machine, where a pl
 ON_THE_WIRE = 1.0  # seconds in which what a process had written when it was stopped reaches a vendor's log
 WAKING = 3.0  # seconds in which a thawed member finds out that it was replaced, and is a member again
 
-HINDERING = ("broker", "disk")
+HINDERING = ("broker", "disk", "machine")
 """How kinds of faults begin that keep commits from being made."""
 
 Event: TypeAlias = tuple[str, int]
