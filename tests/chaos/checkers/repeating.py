@@ -147,6 +147,7 @@ def _repeats(run: Run) -> list[Repeat]:
 
 def _judged(run: Run, first: Taken, again: Taken, stops: Mapping[tuple[str, str], list[Stop]]) -> Repeat:
     """With the first cause that explains it."""
+    session = run.terms[first.destination].session_timeout
     for stop in stops.get((first.destination, first.door), ()):
         if stop.at <= again.at and _interrupted(run, first, stop):
             return Repeat(first, again, "stop", stop)
@@ -155,9 +156,8 @@ def _judged(run: Run, first: Taken, again: Taken, stops: Mapping[tuple[str, str]
     if first.door != again.door:
         for door in (again.door, first.door):
             for stop in stops.get((first.destination, door), ()):
-                if stop.how == "frozen" and _replaced(first, again, stop):
+                if stop.how == "frozen" and _replaced(first, again, stop, session):
                     return Repeat(first, again, "fenced", stop)
-    session = run.terms[first.destination].session_timeout
     for fault in run.hindrances:
         since = run.committed_since(first.destination, fault.at)
         if since <= first.answered and first.at <= fault.until + session + WAKING and fault.at <= again.at:
@@ -174,8 +174,10 @@ def _interrupted(run: Run, taken: Taken, stop: Stop) -> bool:
     return taken.answered >= stop.committed_since or run.troubled(taken, stop.at)
 
 
-def _replaced(first: Taken, again: Taken, sleep: Stop) -> bool:
-    """Whether one of the two came from a sleeper after another member had its partition."""
+def _replaced(first: Taken, again: Taken, sleep: Stop, session: float) -> bool:
+    """Whether one of the two came from a sleeper after another member had its partition: no nap is that long."""
+    if sleep.until - sleep.at < session / 2:
+        return False
     end = sleep.until + WAKING
     if again.door == sleep.door:
         return sleep.at < first.at and again.at <= end
