@@ -99,7 +99,9 @@ def impersonal(outcomes: Sequence[Outcome], sent: Sequence[Mapping[str, object]]
 
     What is said of several messages in the same words is about the call, and is rid of the values of all.
     """
-    said = Counter(outcome.detail for outcome in outcomes if isinstance(outcome, SAYING))
+    said = Counter([outcome.detail for outcome in outcomes if isinstance(outcome, SAYING)])
+    if not said:
+        return list(outcomes)
     of_all = {detail: without(detail, set(_texts(sent))) for detail, times in said.items() if times > 1}
     return [
         replace(outcome, detail=of_all.get(outcome.detail) or without(outcome.detail, set(_texts(own))))

@@ -79,7 +79,8 @@ class Worker:
             start_new_session=True,
         )
         assert process.stdin is not None  # noqa: S101 - it was asked for
-        process.stdin.write(pickle.dumps(order))
+        with suppress(RuntimeError, ConnectionError):  # it is gone already (uvloop says the first): `end` tells how
+            process.stdin.write(pickle.dumps(order))
         return cls(order.number, process)
 
     @property

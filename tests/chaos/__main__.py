@@ -43,6 +43,7 @@ def options() -> argparse.Namespace:
         help="what is left of runs that broke a promise",
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="adds a JSON line for each run")
+    parser.add_argument("--sum", type=Path, nargs="+", metavar="FILE", help="only adds up what --output wrote")
     parser.add_argument("--endurance", type=seconds_of, metavar="DURATION", help="steady load, a fault a minute: 1h")
     parser.add_argument("--recovery", action="store_true", help="measures how long it takes until events flow again")
     found = parser.parse_args()
@@ -110,6 +111,10 @@ def main() -> int:
     """Play, tell, and add up."""
     wanted = options()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that brokers come and go is what this is about
+    if wanted.sum:
+        lines = [line for file in wanted.sum for line in file.read_bytes().splitlines()]
+        say(totals(Verdict(**orjson.loads(line)) for line in lines))
+        return 0
     if wanted.recovery:
         return measure_recovery()
     say(f"seed {wanted.seed}")

@@ -114,6 +114,7 @@ async def test_a_stopped_member_sends_what_it_has_read(broker: Broker, stage: Ne
         return (await member.state()).get("pending") == 50
 
     await until(read, member, what="50 records read")
+    await member.in_state("running")
     assert [] == rows(here)
     member.terminate()
     assert 0 == await member.exit_code()
