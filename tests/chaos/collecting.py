@@ -31,7 +31,7 @@ from tests.kafka.broker import Clients, _group_offsets
 Describe: TypeAlias = Callable[[Any], tuple[str, int, frozenset[str], frozenset[str]]]
 """A record's contact, its number within the contact, who must take it, and who of them rejects it for certain."""
 
-EVERY_SECONDS = 0.1  # between two samples of the commits
+EVERY_SECONDS = 0.2  # between two samples of the commits
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
@@ -199,7 +199,7 @@ async def _commits(admin: Any, destination: str, group: str, places: list[TopicP
         if at.offset >= 0:
             read = members.Committed.read(at.offset, at.metadata)
             where = place.topic, place.partition, read.position
-            samples.append(Committed(destination, *where, read.above, read.totals, asked_at, told_at))
+            samples.append(Committed(destination, *where, read.bits, read.totals, asked_at, told_at))
     return samples
 
 
@@ -213,6 +213,6 @@ def progress(ledger: Ledger) -> Iterator[Progress]:
     settled: dict[str, dict[tuple[str, int], int]] = {}
     for each in ledger.commits:
         mine = settled.setdefault(each.destination, {})
-        mine[each.topic, each.partition] = each.position + len(each.above)
+        mine[each.topic, each.partition] = each.position + each.above.bit_count()
         there = bisect_right(written_at[each.destination], each.asked_at)
         yield Progress(each.destination, each.told_at, sum(mine.values()), max(0, there - sum(mine.values())))

@@ -62,7 +62,7 @@ class Committed:
     topic: str
     partition: int
     position: int
-    above: frozenset[int]  # offsets above the position that it calls settled
+    above: int  # bit i, lowest first, says that it calls offset position + 1 + i settled
     totals: Mapping[str, int]
     asked_at: float  # when the sample was asked for: all that it calls settled was settled before `told_at`
     told_at: float

@@ -104,7 +104,7 @@ def draw(seed: int, *, brokers: int = 1, kinds: tuple[str, ...] = (), workload: 
         per_call = 1000 if workload == "bulk" else 1
         events = int(LIMITED[workload] * per_call * random.uniform(8, 14))
     blocks = _blocks(random, workload)
-    if blocks["http"]["transport"] == "httpx" and workload == "attio":
+    if blocks["http"]["transport"] == "httpx" and workload in ("attio", "bulk"):
         events //= 3  # it is the slower one by far
     tls = ATTIO in DESTINATIONS[workload] and (random.random() < 0.25 or "certificate" in kinds)
     plan = Plan(

@@ -81,7 +81,7 @@ def test_where_the_broker_was_slow_a_commit_may_take_longer() -> None:
     """As much longer as a plain client had to wait."""
     told = repeated()
     told.member("killed", at=1.0 + LAG + 2)
-    told.commits.append(Committed(VENDOR, "events", 0, 0, frozenset(), {}, 1.0, 3.0))
+    told.commits.append(Committed(VENDOR, "events", 0, 0, 0, {}, 1.0, 3.0))
 
     assert [] == found("repeats", told)
 

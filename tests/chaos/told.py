@@ -59,7 +59,18 @@ class Told(Ledger):
     def commit(self, position: int, *, at: float, above: Sequence[int] = (), **totals: int) -> None:
         """A sample; it took a tenth of a second to ask for it."""
         counted = totals or {"delivered": position + len(above)}
-        self.commits.append(Committed(VENDOR, "events", 0, position, frozenset(above), counted, at - 0.1, at))
+        self.commits.append(
+            Committed(
+                VENDOR,
+                "events",
+                0,
+                position,
+                sum(1 << offset - position - 1 for offset in above),
+                counted,
+                at - 0.1,
+                at,
+            )
+        )
 
     def bury(self, offset: int, reason: str, *, at: float, status: int | None = None) -> None:
         """A dead letter."""

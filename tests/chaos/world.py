@@ -240,7 +240,7 @@ class World:
         """Offsets that the commits call settled, of all destinations together, by the newest samples."""
         commits = self.ledger.commits
         for each in commits[self._seen :]:
-            self._settled[each.destination, each.topic, each.partition] = each.position + len(each.above)
+            self._settled[each.destination, each.topic, each.partition] = each.position + each.above.bit_count()
         self._seen = len(commits)
         return sum(self._settled.values())
 

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,24 +34,35 @@ class Committed:
     """What a group's commit says of one partition, read without our own code."""
 
     position: int
-    above: frozenset[int]  # offsets above the position that are settled
+    bits: int  # bit i, lowest first, says that offset position + 1 + i is settled
     totals: dict[str, int]
     characters: int
 
     def settles(self, offset: int) -> bool:
         """Whether a member that starts from it passes this offset over."""
-        return offset < self.position or offset in self.above
+        return offset < self.position or (offset > self.position and bool(self.bits >> offset - self.position - 1 & 1))
+
+    @property
+    def above(self) -> frozenset[int]:
+        """Offsets above the position that are settled."""
+        return frozenset(offsets(self.position + 1, self.bits))
 
     @classmethod
     def read(cls, position: int, metadata: str) -> "Committed":
-        """`1:<six counters>:<base64 bitmap>`; bit i, lowest first, is offset position + 1 + i."""
-        version, counters, bitmap, *_ = metadata.split(":")
-        assert version in ("1", "2")
+        """`2:<six counters>:<base64 bitmap>:<check>`."""
+        version, counters, bitmap, _ = metadata.split(":")
+        assert "2" == version
         names = ("delivered", "coalesced", "filtered", "dead_lettered", "absent", "lost_to_retention")
         totals = dict(zip(names, map(int, counters.split(",")), strict=True))
-        bits = base64.b64decode(bitmap)
-        above = frozenset(position + 1 + i for i in range(8 * len(bits)) if bits[i // 8] >> i % 8 & 1)
-        return cls(position, above, totals, len(metadata))
+        return cls(position, int.from_bytes(base64.b64decode(bitmap), "little"), totals, len(metadata))
+
+
+def offsets(first: int, bits: int) -> Iterator[int]:
+    """The offsets that bits stand for, the lowest for *first*."""
+    while bits:
+        lowest = bits & -bits
+        yield first + lowest.bit_length() - 1
+        bits ^= lowest
 
 
 class Member:

@@ -9,7 +9,7 @@ from tests.e2e.vendor import WELL, assert_all_in_order, broken_for
 from tests.kafka.broker import Broker, Sent
 
 HELD = "held@example.com"
-NOTHING_YET = Committed(0, frozenset(), {}, 0)
+NOTHING_YET = Committed(0, 0, {}, 0)
 METADATA_LIMIT = 4096  # characters; Kafka's offset.metadata.max.bytes
 
 

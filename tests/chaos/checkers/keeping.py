@@ -181,8 +181,9 @@ def _uneven(run: Run, where: tuple[str, str, int], end: int) -> Iterator[str]:
     if final.position != end:
         yield f"the position is {final.position}, and the log ends at {end}"
     counted = sum(final.totals.values())
-    if counted != final.position + len(final.above):
-        yield f"the counters hold {counted} offsets of {final.position + len(final.above)}"
+    settled = final.position + final.above.bit_count()
+    if counted != settled:
+        yield f"the counters hold {counted} offsets of {settled}"
     elif final.position == end:
         yield from _miscounted(run, where, final)
 

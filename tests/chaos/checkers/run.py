@@ -9,6 +9,7 @@ from math import inf
 from typing import Literal, NamedTuple, TypeAlias
 
 from tests.chaos.ledger import Committed, Erasure, Ledger, Letter, Life, Taken, Written
+from tests.e2e.members import offsets
 
 ROUND_TRIP = 1.0  # seconds that a commit may take on a busy machine, where a plain client's question takes no longer
 ON_THE_WIRE = 1.0  # seconds in which what a process had written when it was stopped reaches a vendor's log
@@ -103,13 +104,14 @@ class Run:
         """When a sample first said that an offset is settled: it was so at this time at the latest."""
         found: dict[Place, float] = {}
         reached: dict[tuple[str, str, int], int] = {}
-        above: defaultdict[tuple[str, str, int], set[int]] = defaultdict(set)
+        above: defaultdict[tuple[str, str, int], int] = defaultdict(int)  # bit i is offset i
         for each in self.ledger.commits:
             where = each.destination, each.topic, each.partition
             below = range(reached.get(where, 0), each.position)
-            for offset in (*below, *(each.above - above[where])):
+            bits = each.above << each.position + 1
+            for offset in (*below, *offsets(0, bits & ~above[where])):
                 found.setdefault(Place(*where, offset), each.told_at)
-            above[where] |= each.above
+            above[where] |= bits
             reached[where] = max(reached.get(where, 0), each.position)
         return found
 
