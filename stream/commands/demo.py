@@ -8,10 +8,10 @@ import typer
 def demo(
     events: Annotated[int, typer.Option(min=1, metavar="N", help="How many events to generate.")] = 5000,
     keep_open: Annotated[
-        bool, typer.Option("--keep-open", help="Leave the vendor and the server up until Ctrl-C.")
+        bool, typer.Option("--keep-open", help="Leave the vendors' stand-ins up until Ctrl-C.")
     ] = False,
 ) -> int:
-    """Run everything on an embedded broker and a stand-in for the vendor, then show that nothing was lost."""
+    """Run everything on an embedded broker and stand-ins for the vendors, then show that nothing was lost."""
     from stream.demo import Demo
     from stream.runtime import run_until_signalled
     from stream.telemetry import logs

@@ -22,6 +22,11 @@ TAKEN = {
 }
 """Which events each destination of the demo takes."""
 
+ANSWERS = "customerio"
+"""The destination of the demo that answers privacy requests."""
+
+DESTINATIONS = (*TAKEN, ANSWERS)
+
 ASKS_CONSENT = {"attio", "splio_sms"}
 """The destinations of the demo that deliver with marketing consent only."""
 

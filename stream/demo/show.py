@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 
 from stream.app import App
 from stream.demo.balance import balance, shown
-from stream.demo.samples import REQUESTS, Sample, samples
+from stream.demo.samples import ANSWERS, DESTINATIONS, REQUESTS, Sample, samples
 from stream.destinations import REGISTRY
 from stream.destinations.sandbox import Sandbox, serve
 from stream.errors import Exit
@@ -54,7 +54,7 @@ class Demo:
     async def run(self) -> None:
         """From nothing to the balance."""
         say = self._console.print
-        sandboxes = {name: registered.sandbox() for name, registered in REGISTRY.items()}
+        sandboxes = {name: REGISTRY[name].sandbox() for name in DESTINATIONS}
         async with AsyncExitStack() as stack:
             say(f"Starting a Kafka broker inside this process, and stand-ins for {', '.join(sandboxes)} …")
             broker = stack.enter_context(embedded_broker(topics(list(sandboxes))))
@@ -89,8 +89,8 @@ class Demo:
         shown = self._console.is_terminal
         with Progress(*columns, console=self._console, transient=True, disable=not shown) as progress:
             tasks = {
-                name: progress.add_task(name, total=len(REQUESTS) if name == "customerio" else events)
-                for name in REGISTRY
+                name: progress.add_task(name, total=len(REQUESTS) if name == ANSWERS else events)
+                for name in DESTINATIONS
             }
             while True:
                 for name, pipeline in app.pipelines.items():

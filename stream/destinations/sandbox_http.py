@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server for stand-ins. Not for the internet, and not for ours: the live page has a real one.
+"""A small HTTP/1.1 server for stand-ins. Not for the internet, and not for ours: the probes have a real one.
 
 Written for what ASGI has no words for, cutting a connection before or after the work is done, and for being cheap
 enough to share a core with what it tests: an answer costs no task.

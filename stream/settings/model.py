@@ -79,7 +79,7 @@ class Settings(Strict):
     privacy: PrivacySettings | None = Field(None, description="requests for access and deletion; null: none")
     state: StateSettings = Field(StateSettings(), description="what is remembered between runs")
     control: ControlSettings = Field(ControlSettings(), description="operators' pause and resume")
-    server: ServerSettings = Field(ServerSettings(), description="live page, probes and metrics")
+    server: ServerSettings = Field(ServerSettings(), description="probes, metrics and state")
     http: HttpSettings = Field(HttpSettings(), description="how vendors are called")
     destinations: dict[Annotated[str, Field(pattern=NAME)], OfItsType] = Field(
         min_length=1, description="where events go, by any name; used in metrics, headers and the group id"

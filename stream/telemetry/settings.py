@@ -1,4 +1,4 @@
-"""The `server` block of the configuration: where the live page, the probes and the metrics are served."""
+"""The `server` block of the configuration: where probes, metrics and state are served."""
 
 from ipaddress import ip_address
 

@@ -226,7 +226,7 @@ def test_what_retention_removed_after_a_letter_is_counted() -> None:
         ("rejected", None, SMS, Consent(), None),
         ("unknown_outcome", None, SMS, Consent(), Skipped.UNSURE),
         ("unknown_outcome", None, SMS, Consent(unsure=True), None),
-        ("unknown_outcome", None, SMS, Consent(force=True), None),
+        ("unknown_outcome", None, SMS, Consent(force=True), Skipped.UNSURE),
         ("unknown_outcome", REPLAYED, SMS, Consent(unsure=True), Skipped.REPLAYED),
         ("unknown_outcome", None, CRM, Consent(), None),
     ],

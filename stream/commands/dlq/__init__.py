@@ -27,9 +27,7 @@ Json = Annotated[bool, typer.Option("--json", help="A JSON object a line.")]
 Discarded = Annotated[bool, typer.Option("--all", help="Also those that were discarded.")]
 All = Annotated[bool, typer.Option("--all", help="All of them; needed where no other option says which.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
-Force = Annotated[
-    bool, typer.Option("--force", help="Also those that a later event supersedes, or whose text may have arrived.")
-]
+Force = Annotated[bool, typer.Option("--force", help="Also those that a later event supersedes.")]
 Again = Annotated[bool, typer.Option("--again", help="Also those that were replayed or discarded before.")]
 Unmask = Annotated[bool, typer.Option("--unmask", help="With all that the letters say of people; asks first.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]

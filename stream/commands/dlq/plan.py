@@ -36,7 +36,7 @@ class Skipped(StrEnum):
 ADVICE = {
     Skipped.REPLAYED: "replayed before (what failed again has a letter of its own; --again replays them once more)",
     Skipped.DISCARDED: "discarded (--again replays them all the same)",
-    Skipped.UNSURE: "may have arrived, and a second time would cost (--reason unknown_outcome or --force replays them)",
+    Skipped.UNSURE: "may have arrived, and a second time would cost (--reason unknown_outcome replays them)",
     Skipped.SUPERSEDED: "superseded by a later event of the same contact (--force replays them)",
     Skipped.UNREAD: "of a destination, topic or partition that is no more",
     Skipped.GONE: "without value: it was too large for the dead letters, and is no more at the source",
@@ -79,7 +79,7 @@ def refusal(letter: Letter, fate: Fate | None, addressee: Addressee | None, cons
     if fate is not None and not consent.again:
         return Skipped.REPLAYED if fate.word == "replayed" else Skipped.DISCARDED
     costly = letter.about.reason == UNKNOWN_OUTCOME and not addressee.repeatable
-    return Skipped.UNSURE if costly and not (consent.unsure or consent.force) else None
+    return Skipped.UNSURE if costly and not consent.unsure else None
 
 
 def subject_of(destination: Destination, make: Make) -> Subject | None:
