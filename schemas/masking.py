@@ -50,7 +50,9 @@ def without(text: str, values: Iterable[str]) -> str:
 
 
 def _forms(value: str) -> Iterable[str]:
-    """How the value looks in plain text, in JSON and in a form."""
+    """How the value looks in plain text, also where that was masked before, in JSON and in a form."""
     if value.isascii() and value.isalnum():
         return (value,)
-    return (value, json.dumps(value)[1:-1], quote(value), quote_plus(value))
+    masked = mask(value)
+    telling = len(re.sub(r"\[\w+\]", "", masked).strip()) >= SHORTEST
+    return (value, json.dumps(value)[1:-1], quote(value), quote_plus(value), *((masked,) if telling else ()))

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from stream.core.health import Bury, Delay, Health, Permit, Release, Settle
 from stream.core.lease import Lease
-from stream.core.limits import Limit
+from stream.core.limits import NEVER, Limit
 from stream.core.outcomes import Blocked, Delivered, Outcome, Refused, Rejected, Retry, Throttled, Unknown, impersonal
 from stream.core.records import Batch, Message, Record
 from stream.core.scheduler import Scheduler
@@ -230,7 +230,7 @@ class Delivery:
                 return
             outcomes = impersonal(outcomes, [message.fields for message in batch])
             if self.scheduler.keys == 1 and any(isinstance(outcome, Retry) for outcome in outcomes):
-                await self.check()  # no other key can tell an outage from this message's own fault
+                await self.check(CHECK_SECONDS)  # no other key can tell an outage from this message's own fault
             for message, outcome in zip(batch.messages, outcomes, strict=True):
                 if isinstance(outcome, Delivered):
                     self.health.delivered(message, batch)
@@ -314,19 +314,22 @@ class Delivery:
             if self.scheduler.seize(message):
                 await self.bury(message, self.health.bury_exhausted(message))
 
-    async def check(self) -> bool:
-        """Run the connection test and tell the state machine. False where the partitions went away in its midst."""
+    async def check(self, most: float | None = None) -> bool:
+        """Run the connection test and tell the state machine. False where the partitions went away in its midst.
+
+        It takes *most* seconds; None: as long as it needs to wait for its turns.
+        """
         started = self._loop.time()
         self.health.begin_check()
         refusal: str | None = None
         try:
-            async with asyncio.timeout(CHECK_SECONDS + CHECK_CALLS * self._limit.interval):
+            async with asyncio.timeout(most or CHECK_SECONDS + CHECK_CALLS * self._limit.interval):
                 async for check in self.destination.check():
                     if check.ok is False and refusal is None:
                         refusal = f"{check.name}: {check.text}" + (f". {check.hint}" if check.hint else "")
         except (NotSent, Unanswered, TimeoutError) as error:
-            if self._limit.free_at() == float("inf"):  # it was held, not the vendor gone
-                self.health.call_off(Batch([], started, canary=True))
+            if self._limit.free_at() == NEVER:  # it was held, not the vendor gone
+                self.health.call_off_check()
                 return False
             self.health.unreachable(f"connection test: {error or 'no answer in time'}", started, self._loop.time())
             return True

@@ -44,6 +44,10 @@ def causes(error: BaseException) -> Iterator[UserError]:
     elif isinstance(error, UserError):
         yield error
     else:
-        frames = traceback.extract_tb(error.__traceback__)
-        where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-        yield Bug(f"unexpected {type(error).__name__}{where}", "a bug: `--debug` shows where it comes from")
+        yield Bug(f"unexpected {kind_and_place(error)}", "a bug: `--debug` shows where it comes from")
+
+
+def kind_and_place(error: BaseException) -> str:
+    """What was raised and where, without its text, which may hold anything."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return type(error).__name__ + (f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "")

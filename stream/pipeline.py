@@ -144,8 +144,8 @@ class Pipeline:
             if drain:
                 self._targets = await self._source.ends()
             async with asyncio.TaskGroup() as tasks:
-                turns = [self._read, self._test, self._commit_regularly, self._bury_letters, self._watch]
-                turns.append(self.delivery.run)
+                turns = [self.delivery.run, self._read, self._test, self._commit_regularly]
+                turns += [self._bury_letters, self._watch]
                 if self._receipts is not None:
                     turns.append(self._receipts.write_regularly)
                 running = [tasks.create_task(turn(), name=f"{self.name} {turn.__name__.strip('_')}") for turn in turns]
@@ -352,7 +352,7 @@ class Pipeline:
     def _reached(self, targets: dict[Partition, int]) -> bool:
         if not self.assigned or self._source.rebalancing:
             return False
-        return all(tracker.position >= targets[tracker.topic, tracker.partition] for tracker in self.trackers)
+        return all(tracker.position >= targets.get((tracker.topic, tracker.partition), 0) for tracker in self.trackers)
 
     # Watching
 
@@ -393,7 +393,7 @@ class Pipeline:
         health = self.delivery.health
         waiting = self._waiting_heads()
         partitions = tuple(self._partition(tracker, waiting) for tracker in self.trackers)
-        testing = bool(self.trackers) and not self._tested
+        testing = bool(self.trackers) and not self._tested and state is not State.PAUSED
         return DestinationState(
             state="unassigned" if testing or not self.assigned else str(state),
             reason="the connection test is under way" if testing else health.reason(),

@@ -152,7 +152,9 @@ class RunPipeline(Pipeline):
     def _read_to(self, targets: dict[Partition, int]) -> bool:
         if not self.assigned or self._source.rebalancing:
             return False
-        return all(tracker.next_offset >= targets[tracker.topic, tracker.partition] for tracker in self.trackers)
+        return all(
+            tracker.next_offset >= targets.get((tracker.topic, tracker.partition), 0) for tracker in self.trackers
+        )
 
     async def _last_run(self) -> None:
         """A run of what was read, if one is possible now and fits the drain time."""

@@ -84,7 +84,8 @@ def _is_new(place: Place, committed: Collection[Place]) -> bool:
 def _left_out(points: Iterable[bytes], settings: Settings, shown: Iterable[str]) -> list[str]:
     """The groups of this file's that have receipts, but not an enabled destination: what is with them nobody sees."""
     groups = {place.rsplit(b"/", 2)[0].decode(errors="replace") for place in points}
-    ours = {group for group in groups if group.startswith(settings.source.group_of(""))}
+    first = settings.source.group_of("")
+    ours = {group for group in groups if group.startswith(first) and "." not in group.removeprefix(first)}
     return [
         f"group {group} has receipts, and is of no enabled destination in the file: what it left undone is not shown"
         for group in sorted(ours - {settings.source.group_of(name) for name in shown})

@@ -226,8 +226,12 @@ class Health:
             self._probing = False
 
     def begin_check(self) -> None:
-        """The connection test begins; `checked` or `unreachable` follows."""
+        """The connection test begins; `checked`, `unreachable` or `call_off_check` follows."""
         self._probing = True
+
+    def call_off_check(self) -> None:
+        """The connection test could not be finished, which says nothing of the vendor."""
+        self._probing = False
 
     # What the vendor said
 

@@ -107,6 +107,7 @@ class Quota:
 
     Each destination's group has its partitions shared out by itself. A process may use the mean of its parts in all of
     them: over all processes that adds up to the rate, and what one destination leaves is there for those beside it.
+    One that has ended, or that this process does not run, takes its part with it.
     """
 
     def __init__(self, rates: Mapping[str, float | None], destinations: int, now: float = 0.0) -> None:

@@ -103,12 +103,14 @@ def impersonal(outcomes: Sequence[Outcome], sent: Sequence[Mapping[str, object]]
     if not said:
         return list(outcomes)
     of_all = {detail: without(detail, set(_texts(sent))) for detail, times in said.items() if times > 1}
-    return [
-        replace(outcome, detail=of_all.get(outcome.detail) or without(outcome.detail, set(_texts(own))))
-        if isinstance(outcome, SAYING)
-        else outcome
-        for outcome, own in zip(outcomes, sent, strict=True)
-    ]
+
+    def rid(outcome: Outcome, own: Mapping[str, object]) -> Outcome:
+        if not isinstance(outcome, SAYING):
+            return outcome
+        detail = outcome.detail
+        return replace(outcome, detail=of_all[detail] if detail in of_all else without(detail, set(_texts(own))))
+
+    return [rid(outcome, own) for outcome, own in zip(outcomes, sent, strict=True)]
 
 
 def _texts(value: Any) -> Iterator[str]:

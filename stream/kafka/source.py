@@ -25,7 +25,7 @@ from aiokafka.structs import OffsetAndMetadata
 from stream.core.offsets import Mark, OffsetTracker, restore
 from stream.core.records import Record
 from stream.errors import UserError
-from stream.kafka.admin import Admin
+from stream.kafka.admin import Admin, BrokerUnavailable
 from stream.kafka.security import connection
 from stream.kafka.settings import KafkaSettings
 
@@ -250,8 +250,14 @@ class Source:
         name = self._settings.group_instance_id
         if name is None or not self._member_id:
             return
-        for member in await self._admin.members(self._group):
-            if member.startswith(f"{name}-") and len(member) == len(self._member_id) and member != self._member_id:
+        try:
+            members = await self._admin.members(self._group)
+        except BrokerUnavailable:  # nobody knows; the next time tells
+            return
+        if self._member_id in members:
+            return
+        for member in members:
+            if member.startswith(f"{name}-") and len(member) == len(self._member_id):
                 raise Twin(
                     f"another process has joined group {self._group} as {name} and taken this one's place",
                     "give each process a kafka.group_instance_id of its own; `run --workers` adds -0, -1, … to it",
@@ -328,8 +334,8 @@ class Source:
         await consumer.start()
         try:
             consumer.assign([TopicPartition(*key) for key in offsets])
-            text = OffsetTracker("", 0, 0).commit()[1]
-            await consumer.commit({TopicPartition(*key): OffsetAndMetadata(at, text) for key, at in offsets.items()})
+            first = {key: OffsetAndMetadata(at, OffsetTracker(*key, at).commit()[1]) for key, at in offsets.items()}
+            await consumer.commit({TopicPartition(*key): commit for key, commit in first.items()})
         except (CommitFailedError, UnknownMemberIdError):
             return False
         finally:

@@ -1,4 +1,4 @@
-"""What a configuration sends unencrypted. Allowed, for stand-ins and what runs beside us; said at every start."""
+"""Keys and logins that a configuration sends unencrypted. Allowed, for stand-ins and what runs beside us; but said."""
 
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -9,7 +9,7 @@ from stream.settings.model import Settings
 
 
 def exposed(settings: Settings) -> Iterator[str]:
-    """A sentence for each place where others could read along, with what to do."""
+    """A sentence for each vendor's address and each login where others could read along, with what to do."""
     yield from _login(settings.kafka)
     for name, destination in settings.destinations.items():
         for key, url in destination if destination.enabled else ():

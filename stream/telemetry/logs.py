@@ -2,15 +2,14 @@
 
 import logging
 import sys
-import traceback
 from collections.abc import MutableMapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from schemas.masking import mask
+from stream.errors import kind_and_place
 
 LOUD = ("aiokafka", "asyncssh", "httpx", "httpcore", "uvicorn", "asyncio")
 """Libraries whose complaints we repeat only from ERROR on: what they retry is shown by our own state and metrics."""
@@ -72,7 +71,5 @@ def without_traceback(_logger: Any, _method: str, event: MutableMapping[str, Any
     given = event.pop("exc_info", None)
     raised = sys.exception() if given is True else given[1] if isinstance(given, tuple) else given
     if isinstance(raised, BaseException):
-        frames = traceback.extract_tb(raised.__traceback__)
-        where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-        event["raised"] = f"{type(raised).__name__}{where}"
+        event["raised"] = kind_and_place(raised)
     return event

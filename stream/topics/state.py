@@ -6,7 +6,6 @@ is remembered and why is the affair of those who put it in: see `traits`.
 
 import asyncio
 import re
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -198,7 +197,7 @@ class State:
             for start in range(0, len(changes), AT_ONCE):
                 await self._write_some(part, changes[start : start + AT_ONCE])
             left = {}
-        except (NotAcknowledged, TooLarge, sqlite3.Error) as error:
+        except (NotAcknowledged, TooLarge) as error:
             raise CommitFailed(f"what is to be remembered cannot be written: {error}") from error
         finally:
             part.waiting = left | part.waiting

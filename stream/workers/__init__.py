@@ -87,7 +87,7 @@ class Workers:
 
     async def _keep(self, order: Order) -> None:
         """See to it that there is this worker until all are to end, or it has done its share."""
-        fruitless = 0
+        fruitless, first = 0, True
         while not self._stopping.is_set():
             worker = await Worker.start(order)
             self._workers[order.number] = worker
@@ -96,13 +96,14 @@ class Workers:
             ended = await worker.end()
             self._departed = added([self._departed, worker.counts])
             worker.counts = {}
-            if ended.error is not None:
+            if ended.error is not None and first:  # later on it may pass, as a broker that is just not there
                 self._fail(ended.error)
             elif self._stopping.is_set() and ended.exit_code:
                 self._fail(UserError(f"worker {order.number} {ended} before it had ended cleanly"))
             if self._stopping.is_set() or (order.drain and not ended.exit_code):
                 del self._workers[order.number]
                 return
+            first = False
             fruitless = 0 if worker.settled or worker.age > LONG else fruitless + 1
             if fruitless == FRUITLESS:
                 self._fail(hopeless(order.number, ended))

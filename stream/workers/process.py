@@ -49,8 +49,16 @@ class Ended:
     words: str = ""
 
     def __str__(self) -> str:
-        how = Signals(-self.exit_code).name if self.exit_code < 0 else f"exit code {self.exit_code}"
-        return f"ended with {how}" + (f" ({self.words})" if self.words else "")
+        words = self.error.text if self.error else self.words
+        return f"ended with {self._how()}" + (f" ({words})" if words else "")
+
+    def _how(self) -> str:
+        if self.exit_code >= 0:
+            return f"exit code {self.exit_code}"
+        try:
+            return Signals(-self.exit_code).name
+        except ValueError:  # a real-time one
+            return f"signal {-self.exit_code}"
 
 
 class Worker:
@@ -113,19 +121,25 @@ class Worker:
                 self._hear(line)
             exit_code = await self._process.wait()
         except BaseException:
-            self.kill()
+            self.stop()
             raise
         self._states = {}
         return read_end(exit_code, self._last)
 
     def _hear(self, line: bytes) -> None:
-        said = orjson.loads(line)
+        said = understood(line)
         if "states" in said:
             self._heard = self._loop.time()
             self._states, self.counts = read_states(said), read_counts(said)
             self.settled = sum(n for (_, sample, _), n in self.counts.items() if sample == EVENTS)
-        else:
+        elif said:
             self._last = said
+
+
+def understood(line: bytes) -> dict[str, Any]:
+    """What a line of a worker's says; nothing where it died in the midst of it."""
+    said: dict[str, Any] = orjson.loads(line) if line.endswith(b"\n") else {}
+    return said
 
 
 def last_words(errors: Sequence[UserError]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """One run from its plan to its ledger."""
 
 import asyncio
+import signal
 import subprocess
 import sys
 import time
@@ -21,10 +22,12 @@ from tests.chaos.plan import PRIVACY, Plan, Step
 from tests.chaos.vendors import WatchedPrivacy, request_about
 from tests.chaos.world import KEY, World, terms
 from tests.chaos.writing import AT, Event, Writer, plain_producer, told
+from tests.e2e.members import Member
 from tests.kafka.broker import Broker
 from tests.kafka.cluster import Cluster
 
 DUE_SECONDS = 5.0  # after one fault is due the next comes, however little was settled meanwhile
+DRAIN_SECONDS = 120.0  # for the last member to find that all is settled
 STUCK_SECONDS = 60.0  # without anything being settled: then the run is over
 LATE_SECONDS = 0.03  # by which this process was late: what it notes of arrivals is off by as much
 STILL_SECONDS = 1.0  # late: then the machine has stood still, for members and brokers as well
@@ -60,13 +63,23 @@ async def play(plan: Plan, broker: Broker | Cluster, folder: Path, beside: Seque
         await _through(world, beside)
         world.running = False
         drained = await world.start("--drain")
-        code = await drained.exit_code(120)
+        code = await _ended(world, drained)
         world.note(drained, "ended", f"exit code {code}")
         if code:
             world.wrong.append(f"the drain ended with {code}: {drained.output.strip()[-300:]}")
         await _collect(world)
     _read_outputs(world)
     return Played(plan, world.ledger, time.monotonic() - started, world.hits, world.wrong)
+
+
+async def _ended(world: World, drained: Member) -> int | str:
+    """How the last member ended; where it does not, what its tasks wait for is in its output."""
+    try:
+        return await drained.exit_code(DRAIN_SECONDS)
+    except AssertionError:
+        drained.signal(signal.SIGUSR1)
+        await asyncio.sleep(1)
+        return f"never: {DRAIN_SECONDS:g} s were not enough"
 
 
 async def _through(world: World, watches: Sequence[Watch]) -> None:
@@ -170,6 +183,8 @@ async def _settle(world: World) -> None:
             settled, since = now, time.monotonic()
         await asyncio.sleep(0.1)
     if now < world.work:
+        for member in world.alive:
+            member.signal(signal.SIGUSR1)  # to say what it waits for
         world.wrong.append(
             f"{world.work - now} of {world.work} were not settled after {STUCK_SECONDS:g} s of standing still"
         )

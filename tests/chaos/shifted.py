@@ -2,8 +2,12 @@
 
 Beside the configuration `member-1.yaml` the file `member-1.clock` says by how many seconds it is off, at any moment; a
 missing file: by none. The monotonic clock is everyone's, as it is where an administrator sets the time.
+
+SIGUSR1 makes it say what each of its tasks is waiting for.
 """
 
+import asyncio
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -28,9 +32,18 @@ def shifted(file: Path, clock: Callable[[], float], monotonic: Callable[[], floa
     return now
 
 
+def tell_tasks(*_: object) -> None:
+    """Where each task stands, for whoever looks for what it is stuck at."""
+    for task in list(asyncio.tasks._all_tasks):  # type: ignore[attr-defined] # `all_tasks` wants a running loop
+        if not task.done():
+            sys.stderr.write(f"{task!r}\n")
+            task.print_stack(file=sys.stderr)
+
+
 def main() -> None:
     """Everything that asks for the time gets the shifted one, as long as it is imported after this."""
     config = Path(sys.argv[sys.argv.index("-c") + 1])
+    signal.signal(signal.SIGUSR1, tell_tasks)
     time.time = shifted(config.with_suffix(".clock"), time.time, time.monotonic)
     from stream.cli import main as crmstream
 

@@ -14,7 +14,7 @@ from stream.telemetry import metrics
 from stream.telemetry.server import is_ready
 from stream.telemetry.state import DestinationState, Holding, PartitionState
 from stream.telemetry.together import Counts, Together, absent, added, read_counts, read_states, report, together
-from stream.workers.process import Ended, last_words, read_end
+from stream.workers.process import Ended, last_words, read_end, understood
 
 SINCE = "2026-06-06T10:30:00+00:00"
 WELL = DestinationState("running", None, SINCE, True, 10, 4, 2, 32, 1.5, 0.1)
@@ -128,7 +128,15 @@ def test_a_crash_is_no_error_of_the_users() -> None:
     assert "ended with exit code 1 (unexpected KeyError at x.py:1)" == str(ended)
 
 
-@pytest.mark.parametrize("code, said", [(-9, "ended with SIGKILL"), (-11, "ended with SIGSEGV"), (7, "exit code 7")])
+def test_a_word_that_death_cut_short_is_none() -> None:
+    """It would end the parent, and with it all the others."""
+    assert {"states": {}} == understood(b'{"states": {}}\n')
+    assert {} == understood(b'{"states": {}')
+
+
+@pytest.mark.parametrize(
+    "code, said", [(-9, "ended with SIGKILL"), (-11, "ended with SIGSEGV"), (-40, "signal 40"), (7, "exit code 7")]
+)
 def test_one_that_could_not_say_anything_is_told_by_its_signal(code: int, said: str) -> None:
     """Or its exit code."""
     assert said in str(read_end(code, {}))

@@ -85,7 +85,8 @@ class CustomerioSettings(DestinationSettings):
     def addresses(self) -> Sequence[str]:
         """Those of the region, of both where it is still to be asked, and what the file names."""
         regions = [hosts for region, hosts in REGIONS.items() if self.region in ("auto", region)]
-        named = [url for url in super().addresses if url != US]
+        chosen = {self.app_url, self.track_url}
+        named = [url for url in super().addresses if url != US or url in chosen]
         return [*named, *(url for hosts in regions for url in (hosts.app, hosts.track))]
 
     def mapping(self, preset: Preset, *, config: Mapping[str, object], place: str) -> NoEvents:  # noqa: ARG002
