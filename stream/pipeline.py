@@ -125,6 +125,7 @@ class Pipeline:
         self._loop = asyncio.get_running_loop()
         self._turned = self._loop.time()
         self._committing = asyncio.Lock()
+        self._changing = asyncio.Lock()  # partitions come or go: an end may be asked for in the midst of it
         self._letters: deque[tuple[Record, OffsetTracker, Rejected]] = deque()
         self._letter_waits = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -164,6 +165,10 @@ class Pipeline:
 
     async def revoke(self) -> None:
         """Give the partitions up: finish what is in flight, commit, and hear no more of them."""
+        async with self._changing:
+            await self._give_up()
+
+    async def _give_up(self) -> None:
         self._own.clear()
         self.delivery.health.drain()
         try:
@@ -175,22 +180,27 @@ class Pipeline:
             if await self._commit(self.trackers):
                 break
             await asyncio.sleep(0.2)
-        for companion in self._companions:
-            await companion.revoked()
+        async with self._committing:  # a commit under way needs what the companions keep
+            for companion in self._companions:
+                await companion.revoked()
+            trackers, self.trackers = self.trackers, []
         if self._receipts is not None:
             await self._receipts.finish()
         self._lease.lose()
         self._limits.hold(self._loop.time())
-        self.final_totals = sum((Counter(tracker.totals) for tracker in self.trackers), Counter[str]())
-        for tracker in self.trackers:
+        self.final_totals = sum((Counter(tracker.totals) for tracker in trackers), Counter[str]())
+        for tracker in trackers:
             tracker.close()
-        self.trackers = []
         self._stood_since.clear()
         self._letters = deque(letter for letter in self._letters if not letter[1].closed)
         self.delivery.scheduler.drop_closed(self._loop.time())
 
     async def assign(self, trackers: Sequence[OffsetTracker]) -> None:
         """Take partitions on. Nothing is sent before a first commit has proved that they are ours."""
+        async with self._changing:
+            await self._take_on(trackers)
+
+    async def _take_on(self, trackers: Sequence[OffsetTracker]) -> None:
         now = self._loop.time()
         self.trackers = list(trackers)
         self.assigned = True
@@ -327,10 +337,11 @@ class Pipeline:
 
     async def _commit(self, trackers: Sequence[OffsetTracker]) -> bool:
         """Whether the broker took the commit; a failure is counted and left to the next turn."""
-        if not trackers:
-            return True
         async with self._committing:
-            marks = [Mark.of(tracker) for tracker in trackers]
+            ours = set(self.trackers)
+            marks = [Mark.of(tracker) for tracker in trackers if tracker in ours]  # others were given up meanwhile
+            if not marks:
+                return True
             try:
                 for companion in self._companions:
                     await companion.flush()

@@ -16,6 +16,7 @@ from aiokafka.errors import (
     GroupLoadInProgressError,
     InvalidPartitionsError,
     KafkaError,
+    KafkaTimeoutError,
     NotControllerError,
     TopicAlreadyExistsError,
     for_code,
@@ -206,11 +207,11 @@ class Admin:
                     try:
                         return await question()
                     except KafkaError as error:
-                        if not error.retriable:
+                        if not (error.retriable or isinstance(error, KafkaTimeoutError)):
                             raise
                         last = error
                     await asyncio.sleep(PAUSE_SECONDS)
-        except TimeoutError as error:
+        except (TimeoutError, KafkaTimeoutError) as error:
             problem, hint = explain(last or error)
             raise BrokerUnavailable(f"the Kafka broker at {self._servers} did not answer: {problem}", hint) from last
         except KafkaError as error:

@@ -15,6 +15,7 @@ from stream.kafka.settings import KafkaSettings
 POLL_SECONDS = 0.5
 START_SECONDS = 30.0  # for which a broker that does not answer is asked again
 PAUSE_SECONDS = 0.5  # between two tries
+STALL_SECONDS = 30.0  # without an answer, or anything of what is there
 
 
 class Reader:
@@ -25,11 +26,39 @@ class Reader:
         self._partitions = partitions
 
     async def what_is_there(self) -> AsyncIterator[Record]:
-        """Each committed record up to the ends as they are at the call; in order within a partition."""
-        ends = await self._consumer.end_offsets(self._partitions)
-        while [end for partition, end in ends.items() if await self._consumer.position(partition) < end]:
+        """Each committed record up to the ends as they are at the call; in order within a partition.
+
+        Raises BrokerUnavailable where for STALL_SECONDS no more of it comes: a reader that waits for ever would hold up
+        its whole group.
+        """
+        clock = asyncio.get_running_loop().time
+        ends, positions, since = await self._ends(), await self._positions(), clock()
+        while any(at < end for at, end in zip(positions, ends, strict=True)):
             for record in await self._poll():
                 yield record
+            if (reached := await self._positions()) != positions:
+                positions, since = reached, clock()
+            elif clock() > since + STALL_SECONDS:
+                raise self._stalled()
+
+    async def _ends(self) -> list[int]:
+        try:
+            async with asyncio.timeout(STALL_SECONDS):
+                ends = await self._consumer.end_offsets(self._partitions)
+        except TimeoutError:
+            raise self._stalled() from None
+        return [ends[partition] for partition in self._partitions]
+
+    async def _positions(self) -> list[int]:
+        try:
+            async with asyncio.timeout(STALL_SECONDS):
+                return [await self._consumer.position(partition) for partition in self._partitions]
+        except TimeoutError:
+            raise self._stalled() from None
+
+    def _stalled(self) -> BrokerUnavailable:
+        topics = ", ".join({partition.topic for partition in self._partitions})
+        return BrokerUnavailable(f"{topics} cannot be read to its end: for {STALL_SECONDS:g} s nothing came")
 
     async def newest(self, count: int) -> AsyncIterator[Record]:
         """Of each partition at most so many of the records that are there now; in order within it."""

@@ -32,6 +32,7 @@ from stream.kafka.settings import KafkaSettings
 log = structlog.get_logger()
 REBALANCE_SECONDS = 60  # how long the group waits for a member that is still draining
 COMMIT_SECONDS = 5.0
+LEAVE_SECONDS = 10.0  # for the client to end; it may wait for an answer that never comes
 FETCH_BYTES = 256 * 1024  # of a partition at once; what is fetched ahead comes on top of the buffer
 Partition = tuple[str, int]
 
@@ -114,9 +115,14 @@ class Source:
 
     async def close(self) -> None:
         """Leave the group. The owner has drained and committed before."""
-        if self._consumer is not None:
-            self._assigned.clear()
-            await self._consumer.stop()
+        if self._consumer is None:
+            return
+        self._assigned.clear()
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._consumer.stop()
+        except TimeoutError:  # all is committed: the group will find out by itself
+            log.warning("left_without_farewell", group=self._group)
 
     @property
     def rebalancing(self) -> bool:

@@ -2,8 +2,13 @@
 
 import asyncio
 import time
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
 
 from stream.kafka import reader
+from stream.kafka.admin import BrokerUnavailable
 from stream.kafka.settings import KafkaSettings
 from tests.conftest import NewTopic
 from tests.e2e.members import free_port
@@ -26,6 +31,32 @@ async def test_a_broker_that_is_away_for_a_moment_is_waited_for(broker: Broker, 
 
     assert [b"1", b"2"] == found
     assert time.monotonic() > began + AWAY_SECONDS
+
+
+class Silent:
+    """A client that knows of records, and gets none."""
+
+    async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        """One record in each."""
+        return dict.fromkeys(partitions, 1)
+
+    async def position(self, partition: TopicPartition) -> int:
+        """Before it."""
+        return 0
+
+    async def getmany(self, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
+        """Nothing."""
+        await asyncio.sleep(0.01)
+        return {}
+
+
+async def test_what_never_comes_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member that is stuck while it takes partitions on would hold up its whole group."""
+    monkeypatch.setattr(reader, "STALL_SECONDS", 0.1)
+    silent: Any = Silent()
+
+    with pytest.raises(BrokerUnavailable, match=r"crm\.state cannot be read to its end"):
+        [_ async for _ in reader.Reader(silent, [TopicPartition("crm.state", 0)]).what_is_there()]
 
 
 async def read(settings: KafkaSettings, topic: str) -> list[bytes | None]:

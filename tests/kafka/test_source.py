@@ -3,7 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from stream.core.offsets import Mark, OffsetTracker
+from stream.kafka import source as opened
 from stream.kafka.admin import Admin
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.source import Source
@@ -55,6 +58,26 @@ async def test_an_assignment_that_takes_longer_than_the_session_keeps_it(broker:
             assert (1, 1) == (owner.assigned, owner.revoked)
         finally:
             await source.close()
+
+
+async def test_a_client_that_does_not_end_keeps_nobody_from_ending(
+    broker: Broker, topic: NewTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may wait for an answer that never comes, with everything committed."""
+    monkeypatch.setattr(opened, "LEAVE_SECONDS", 0.2)
+    name = await topic()
+    settings = KafkaSettings(bootstrap_servers=[broker.bootstrap], session_timeout=SESSION)
+    async with Admin(settings) as admin:
+        source = Source(settings, admin=admin, topics=[name], group=f"{name}.stuck", start="earliest", window=100)
+        await source.open(Owner(0))
+        consumer = source._client
+        monkeypatch.setattr(consumer._coordinator, "close", asyncio.Event().wait)
+
+        await asyncio.wait_for(source.close(), 10)
+
+        monkeypatch.undo()
+        await consumer._coordinator.close()
+        await consumer._client.close()
 
 
 async def test_who_asks_for_its_partitions_anew_gets_them(broker: Broker, topic: NewTopic) -> None:
