@@ -53,13 +53,20 @@ class FastTransport:
             request = request.body_bytes(body)
         elif method in WITH_BODY:
             request = request.header("Content-Length", "0")
+        task = asyncio.current_task()
+        cancels = task.cancelling() if task else 0
         try:
             async with request.build_streamed() as response:
                 content = await response.body_reader.read(BODY_LIMIT)
-                return Answer(response.status, b"" if content is None else bytes(content), response.get_header)
+                body = b"" if content is None else bytes(content)
+                outcome: Response | Exception = Answer(response.status, body, response.get_header)
         except RequestError as error:
-            failure = _failure(error)
-        raise failure  # out here it drags no cause along: pyreqwest's text holds the URL, which may name a person
+            outcome = _failure(error)
+        if task and task.cancelling() > cancels:  # pyreqwest swallows a cancel that meets the answer (0.15.1)
+            raise asyncio.CancelledError
+        if isinstance(outcome, Exception):
+            raise outcome  # out here it drags no cause along: pyreqwest's text holds the URL, which may name a person
+        return outcome
 
     async def close(self) -> None:
         """Let go of the connections."""

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any, Literal, TypeAlias
 
 import pytest
@@ -488,6 +489,24 @@ async def test_a_cancelled_call_arrives_once_at_most_and_never_late(transport: T
         assert 1 >= max(Counter(arrival.target for arrival in there.arrivals).values(), default=0)
         with pytest.raises(Unanswered):
             await call(transport, there.url, timeout=0.1)
+
+
+async def test_a_cancel_that_meets_the_answer_is_not_lost(transport: Transport) -> None:
+    """Whoever is told to end ends: a task that went on would never be told again."""
+    moments = Random(1)
+    async with vendor(answers()) as there:
+        ended = Counter[bool]()
+        for _ in range(100):
+            calls = [asyncio.ensure_future(call(transport, there.url)) for _ in range(10)]
+            for one in calls:
+                await asyncio.sleep(moments.uniform(0, 0.001))
+                if one.cancel():
+                    await asyncio.wait([one])
+                    ended[one.cancelled()] += 1
+            await asyncio.gather(*calls, return_exceptions=True)
+
+        assert ended[True] > 0
+        assert 0 == ended[False]
 
 
 @pytest.mark.parametrize(
