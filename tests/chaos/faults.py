@@ -3,20 +3,20 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from signal import SIGTERM
 from typing import Any, TypeAlias
 
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from stream.destinations.sandbox import Failure
 from tests.chaos.plan import ATTIO, CONTACTS, OF_BROKERS, OF_MEMBERS, OF_VENDORS, PRIVACY, TEXTS, Step
-from tests.chaos.world import BROKERS_TIME, World, limit_files
+from tests.chaos.world import BROKERS_TIME, FULL, World, limit_files
 from tests.e2e.members import Member
 
 Strike: TypeAlias = Callable[[World, Step], Awaitable[bool]]
 
 LATELY = 1.0  # seconds
 WORK_SECONDS = 8.0  # for which a fault waits until there is something to lose
-FULL = 64 * 1024  # bytes: beyond them a file does not grow
 ON_THE_WAY = 0.2  # seconds that an answer takes at most from the vendor through the terminator
 JOINS_SECONDS = 30.0  # for a member to get something
 LEAVES_SECONDS = 60.0  # for a member that is asked to end
@@ -90,8 +90,9 @@ async def end(world: World, member: Member) -> None:
         world.wrong.append(f"{world.members[member]} did not end within {LEAVES_SECONDS:g} s of SIGTERM")
         member.kill()
         code = -9
-    world.note(member, "ended", f"exit code {code}")
-    if code not in (0, -9):
+    too_early = code == -SIGTERM and not member.output  # before it could say what to do then: nothing was begun
+    world.note(member, "ended", f"exit code {0 if too_early else code}")
+    if code not in (0, -9) and not too_early:
         world.wrong.append(f"{world.members[member]} ended with {code} after SIGTERM: {member.output.strip()[-300:]}")
 
 
@@ -182,10 +183,11 @@ async def _change_certificate(world: World, step: Step) -> bool:
     terminator = world.terminator
     assert terminator is not None, "a changed certificate needs a plan with TLS"
     terminator.change(right=False)
-    for entry in world.vendors[step.destination].log[-500:]:
-        if entry.answered is not None and entry.answered > time.time() - ON_THE_WAY:
-            entry.answered = None  # the answer was between vendor and terminator: nobody knows whether it came out
+    since = time.time() - ON_THE_WAY
     await asyncio.sleep(step.seconds)
+    for entry in world.vendors[step.destination].log:
+        if entry.answered is not None and entry.answered > since:
+            entry.answered = None  # the answer was on its way when the connections ended: nobody knows if it came out
     hit = await _in_time(lambda: terminator.greeted > 0)
     terminator.change(right=True)
     return hit

@@ -26,9 +26,10 @@ class Terminator:
         self.greeted = 0  # connections that were offered the wrong one
 
     def change(self, *, right: bool) -> None:
-        """Show the other certificate from now on; the connections that there are end."""
+        """Show the other certificate from now on; where it is the wrong one, the connections that there are end."""
         self._shown = self._right if right else self._wrong
-        self._hang_up()
+        if not right:
+            self._hang_up()
 
     @asynccontextmanager
     async def before(self, url: str) -> AsyncIterator[str]:
@@ -53,6 +54,9 @@ class Terminator:
             writer.transport.abort()
 
     async def _pass_on(self, url: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._shown is self._wrong:  # its greeting began before the change
+            writer.transport.abort()
+            return
         where = urlsplit(url)
         self._open.add(writer)
         with suppress(OSError, ssl.SSLError):
