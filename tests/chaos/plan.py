@@ -21,7 +21,7 @@ EVENTS: dict[Workload, tuple[int, int]] = {
     "texts": (400, 1_500),
     "mixed": (1_500, 4_000),
 }
-LIMITED: dict[Workload, float] = {"attio": 150.0, "bulk": 5.0, "texts": 40.0, "mixed": 60.0}
+LIMITED: dict[Workload, float] = {"attio": 150.0, "bulk": 200.0, "texts": 40.0, "mixed": 60.0}
 """Requests a second where a run is about the limit; it has as many events as that takes some seconds."""
 
 SECONDS: dict[str, tuple[float, float]] = {
@@ -101,8 +101,7 @@ def draw(seed: int, *, brokers: int = 1, kinds: tuple[str, ...] = (), workload: 
     limited = random.random() < 0.15
     events = random.randint(*EVENTS[workload])
     if limited:
-        per_call = 1000 if workload == "bulk" else 1
-        events = int(LIMITED[workload] * per_call * random.uniform(8, 14))
+        events = int(LIMITED[workload] * random.uniform(8, 14))
     blocks = _blocks(random, workload)
     if blocks["http"]["transport"] == "httpx" and workload in ("attio", "bulk"):
         events //= 3  # it is the slower one by far

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.chaos.checkers import judge, worst_repeats
-from tests.chaos.checkers.run import ON_THE_WIRE, WAKING, Run
+from tests.chaos.checkers.run import NEXT_CALL, ON_THE_WIRE, WAKING, Run
 from tests.chaos.ledger import Committed, Fate
 from tests.chaos.told import ADA, BOB, CALL, LAG, SLEEP, VENDOR, WOKEN, A, B, Told, found
 
@@ -168,6 +168,18 @@ def test_an_event_of_several_calls_may_come_again_after_the_second_failed() -> N
 
     told.asked[1] = replace(told.asked[1], contacts=frozenset({BOB}))
     assert 1 == len(found("repeats", told))
+
+
+def test_an_event_of_several_calls_may_come_again_where_the_second_could_not_arrive() -> None:
+    """A vendor that is down writes nothing down."""
+    told = repeated()
+    told.fault("down", 1.0 + CALL + NEXT_CALL, 5.0, VENDOR)
+    assert [] == found("repeats", told)
+
+    for kind, at, vendor in (("down", 1.01, VENDOR), ("down", 0.0, "another"), ("slow", 0.0, VENDOR)):
+        told.faults.clear()
+        told.fault(kind, at + CALL + NEXT_CALL, 5.0, vendor)
+        assert 1 == len(found("repeats", told))
 
 
 @pytest.mark.parametrize("kind, repeats", [("broker_kill", 0), ("broker_pause", 0), ("disk", 0), ("slow", 1)])

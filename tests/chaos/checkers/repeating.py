@@ -37,7 +37,8 @@ def repeats(run: Run) -> Iterator[str]:
     """No repeats but for a fault: few after a crash, none after a clean stop or a rebalance (design 1, README).
 
     Decided by the vendors' logs. An event may come again
-    - where the call before was not answered, or another call for its contact failed after it: the vendor's doing;
+    - where the call before was not answered, another call for its contact failed after it, or the vendor could not be
+      reached just then, as an event may take several calls: the vendor's doing;
     - where its member was killed, frozen or ended badly with the call in flight, or before a commit could follow the
       answer: within `commit_every`, a second, and what a plain client had to wait for the broker at that time;
     - where the broker, or a full disk, kept commits from being made when one would have followed.
@@ -151,7 +152,7 @@ def _judged(run: Run, first: Taken, again: Taken, stops: Mapping[tuple[str, str]
     for stop in stops.get((first.destination, first.door), ()):
         if stop.at <= again.at and _interrupted(run, first, stop):
             return Repeat(first, again, "stop", stop)
-    if first.answered is None or run.troubled(first, again.at):
+    if first.answered is None or run.troubled(first, again.at) or run.unreachable(first):
         return Repeat(first, again, "vendor")
     if first.door != again.door:
         for door in (again.door, first.door):

@@ -13,10 +13,14 @@ from tests.e2e.members import offsets
 
 ROUND_TRIP = 1.0  # seconds that a commit may take on a busy machine, where a plain client's question takes no longer
 ON_THE_WIRE = 1.0  # seconds in which what a process had written when it was stopped reaches a vendor's log
+NEXT_CALL = 1.0  # seconds after an answer in which an event's next call begins
 WAKING = 3.0  # seconds in which a thawed member finds out that it was replaced, and is a member again
 
 HINDERING = ("broker", "disk", "machine")
 """How kinds of faults begin that keep commits from being made."""
+
+UNREACHABLE = ("down", "certificate")
+"""Kinds of faults in which a vendor sees nothing of the calls that are made to it."""
 
 Event: TypeAlias = tuple[str, int]
 """Contact and number."""
@@ -89,6 +93,15 @@ class Run:
         times = self._troubles.get((taken.destination, taken.contact), [])
         after = bisect_right(times, taken.at)
         return after < len(times) and times[after] <= until
+
+    def unreachable(self, taken: Taken) -> bool:
+        """Whether the vendor could not be reached just after it had answered: an event's next call never arrived."""
+        answered = inf if taken.answered is None else taken.answered
+        return any(
+            fault.at - NEXT_CALL <= answered <= fault.until
+            for fault in self.ledger.faults
+            if fault.kind in UNREACHABLE and fault.destination == taken.destination
+        )
 
     @cached_property
     def _troubles(self) -> dict[tuple[str, str], list[float]]:
