@@ -27,10 +27,15 @@ class Limit(Protocol):
 
 
 class Limits(Protocol):
-    """A vendor's limits by name, as one destination is paced by them. The first is for calls that name none."""
+    """A vendor's limits, as one destination is paced by them."""
 
-    by_name: Mapping[str, Limit]
-    first: Limit
+    @property
+    def by_name(self) -> Mapping[str, Limit]:
+        """Each of them."""
+
+    @property
+    def first(self) -> Limit:
+        """The one for calls that name none."""
 
     def share(self, part: float, now: float) -> None:
         """Keep to this member's *part* (above 0, up to 1) of the group's rates; the buckets are empty again."""
@@ -87,18 +92,17 @@ class RateLimits:
 
     def __init__(self, rates: Mapping[str, float | None], now: float = 0.0) -> None:
         self._rates = dict(rates)
-        self._own = {name: RateLimit(rate, now) for name, rate in rates.items()}
-        self.by_name: Mapping[str, Limit] = self._own
-        self.first: Limit = next(iter(self._own.values()))
+        self.by_name = {name: RateLimit(rate, now) for name, rate in rates.items()}
+        self.first = next(iter(self.by_name.values()))
 
     def share(self, part: float, now: float) -> None:
         """Keep to this member's *part* (above 0, up to 1) of the group's rates."""
         for name, rate in self._rates.items():
-            self._own[name].share(None if rate is None else rate * part, now)
+            self.by_name[name].share(None if rate is None else rate * part, now)
 
     def hold(self, now: float) -> None:  # noqa: ARG002 - a lane's asks for it
         """Let nothing start before the next `share`."""
-        for limit in self._own.values():
+        for limit in self.by_name.values():
             limit.hold()
 
 
@@ -135,19 +139,18 @@ class QuotaLimits:
 
     def __init__(self, quota: Quota, lanes: "Mapping[str, Lane]") -> None:
         self._quota = quota
-        self._lanes = lanes
-        self.by_name: Mapping[str, Limit] = lanes
-        self.first: Limit = next(iter(lanes.values()))
+        self.by_name = lanes
+        self.first = next(iter(lanes.values()))
 
     def share(self, part: float, now: float) -> None:
         """Bring this member's *part* of the destination's partitions into the quota."""
-        for lane in self._lanes.values():
+        for lane in self.by_name.values():
             lane.held = False
         self._quota.share(self, part, now)
 
     def hold(self, now: float) -> None:
         """Let nothing of this destination start before the next `share`, and take its part out of the quota."""
-        for lane in self._lanes.values():
+        for lane in self.by_name.values():
             lane.held = True
         self._quota.share(self, 0.0, now)
 

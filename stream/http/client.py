@@ -160,7 +160,7 @@ class Client:
             headers.append(("Content-Type", request.content_type))
         if value is not None:
             if value is not self._authorization[0]:
-                self._authorization = (value, presentable(self._authorize(value)))
+                self._authorization = (value, _presented(self._authorize(value)))
             headers.append(("Authorization", self._authorization[1]))
         return headers
 
@@ -192,9 +192,13 @@ class Address:
         return self._base + path
 
 
-def presentable(value: str) -> str:
-    """*value*, which can be a header's; libraries that refuse one repeat it in their error."""
-    if not (value.isascii() and value.isprintable()):
+def presentable(value: str) -> bool:
+    """Whether it can be a header's value; libraries that refuse one repeat it in their error."""
+    return value.isascii() and value.isprintable()
+
+
+def _presented(value: str) -> str:
+    if not presentable(value):
         raise UserError("a token or key holds a line break or another character that no header can hold")
     return value
 

@@ -42,17 +42,19 @@ class Reader:
                 raise self._stalled()
 
     async def _ends(self) -> list[int]:
-        try:
-            async with asyncio.timeout(STALL_SECONDS):
-                ends = await self._consumer.end_offsets(self._partitions)
-        except TimeoutError:
-            raise self._stalled() from None
+        async with self._in_time():
+            ends = await self._consumer.end_offsets(self._partitions)
         return [ends[partition] for partition in self._partitions]
 
     async def _positions(self) -> list[int]:
+        async with self._in_time():
+            return [await self._consumer.position(partition) for partition in self._partitions]
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(STALL_SECONDS):
-                return [await self._consumer.position(partition) for partition in self._partitions]
+                yield
         except TimeoutError:
             raise self._stalled() from None
 

@@ -39,21 +39,20 @@ def commit_what_was_read() -> None:
 @planted
 def take_a_failure_for_success() -> None:
     """What came back as 503 is settled."""
-    judge = health.Health.judge
-
-    def judged(self: health.Health, message: Any, outcome: Any, batch: Any, now: float) -> Any:
-        return health.SETTLE if isinstance(outcome, Retry) else judge(self, message, outcome, batch, now)
-
-    exchange(health.Health, "judge", judged)
+    _settle(Retry)
 
 
 @planted
 def swallow_an_unknown() -> None:
     """A text whose fate nobody knows is settled, and not parked."""
+    _settle(Unknown)
+
+
+def _settle(kind: type) -> None:
     judge = health.Health.judge
 
     def judged(self: health.Health, message: Any, outcome: Any, batch: Any, now: float) -> Any:
-        return health.SETTLE if isinstance(outcome, Unknown) else judge(self, message, outcome, batch, now)
+        return health.SETTLE if isinstance(outcome, kind) else judge(self, message, outcome, batch, now)
 
     exchange(health.Health, "judge", judged)
 

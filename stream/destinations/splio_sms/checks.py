@@ -12,7 +12,7 @@ from stream.destinations.splio_sms.rules import NUMBER, Rule
 from stream.destinations.splio_sms.settings import SplioSmsSettings
 from stream.destinations.splio_sms.verdicts import CREDIT, HOST, NEW_KEY, read, refusal, verdict
 from stream.http import NotSent, Request, Response, Unanswered
-from stream.http.client import Client
+from stream.http.client import Client, presentable
 
 DATA_KEY = "correct `data_api_key`, or leave it out: texts do not need it"
 TEST_NUMBER = "look at `test_number`"
@@ -99,7 +99,7 @@ def _token(response: Response) -> str | None:
     """The token in an answer, as an object's or alone (destinations 2.3)."""
     found = response.json()
     found = found.get("token") if isinstance(found, dict) else found
-    fine = isinstance(found, str) and found and found.isascii() and found.isprintable()
+    fine = isinstance(found, str) and found and presentable(found)
     return found if response.status == 200 and fine else None
 
 
