@@ -19,6 +19,7 @@ LATELY = 1.0  # seconds
 WORK_SECONDS = 8.0  # for which a fault waits until there is something to lose
 ON_THE_WAY = 0.2  # seconds that an answer takes at most from the vendor through the terminator
 JOINS_SECONDS = 30.0  # for a member to get something
+LETTER_SECONDS = 30.0  # for a letter to be written, while there is work
 LEAVES_SECONDS = 60.0  # for a member that is asked to end
 
 
@@ -193,9 +194,9 @@ async def _change_certificate(world: World, step: Step) -> bool:
     return hit
 
 
-async def _in_time(felt: Callable[[], bool]) -> bool:
+async def _in_time(felt: Callable[[], bool], seconds: float = WORK_SECONDS) -> bool:
     """Whether somebody feels the fault; some seconds are given to it."""
-    until = time.monotonic() + WORK_SECONDS
+    until = time.monotonic() + seconds
     while not felt() and time.monotonic() < until:  # noqa: ASYNC110 - nobody sets an event
         await asyncio.sleep(0.05)
     return felt()
@@ -264,7 +265,9 @@ async def _refuse_letters(world: World, step: Step) -> bool:
         since, before = time.time(), waiting()
         await _configure(world, {"message.timestamp.type": "CreateTime", "message.timestamp.before.max.ms": "0"})
         await asyncio.sleep(step.seconds)
-        hit = await _in_time(lambda: waiting() > before)
+        done = world.plan.pace is None  # then nothing more is written
+        await _in_time(lambda: waiting() > before or (done and world.settled == world.work), LETTER_SECONDS)
+        hit = waiting() > before
         await _configure(world, BROKERS_TIME)
     world.note_fault(step.kind, since)
     return hit

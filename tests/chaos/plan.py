@@ -17,7 +17,7 @@ DESTINATIONS: dict[Workload, tuple[str, ...]] = {
 }
 EVENTS: dict[Workload, tuple[int, int]] = {
     "attio": (4_000, 16_000),
-    "bulk": (30_000, 70_000),
+    "bulk": (40_000, 90_000),
     "texts": (400, 1_500),
     "mixed": (1_500, 4_000),
 }
@@ -126,7 +126,7 @@ def draw(seed: int, *, brokers: int = 1, kinds: tuple[str, ...] = (), workload: 
 def _contacts(random: Random, workload: Workload, events: int) -> int:
     """Bulk calls create; whom Splio knows is changed one by one, so there most events are of a new contact."""
     if workload == "bulk":
-        return int(events * random.uniform(0.9, 0.97))
+        return int(events * random.uniform(2, 4))
     return min(events // 3, random.randint(50, 2000))
 
 
