@@ -11,6 +11,7 @@ from stream.kafka.settings import KafkaSettings
 from stream.topics import control
 from tests.e2e.conftest import NewStage
 from tests.e2e.members import DESTINATION, Member, Stage, contacts, events, until
+from tests.e2e.test_workers import committed, kill, workers
 from tests.e2e.vendor import WELL, assert_all_in_order
 from tests.kafka.broker import Broker
 
@@ -39,6 +40,31 @@ async def test_an_operator_pauses_and_resumes_all_members(broker: Broker, stage:
 
     await _order(here, "resume")
     await here.delivered(40, first, second)
+    assert_all_in_order(here.vendor.ledger, dict.fromkeys(people, 2))
+    assert 0 == here.vendor.repeats
+
+
+async def test_a_pause_holds_for_all_workers(broker: Broker, stage: NewStage) -> None:
+    """Also for one that dies meanwhile and is started again."""
+    here = await stage(broker, partitions=2)
+    people = contacts(20)
+    await here.send(events(people, each=1))
+    parent = await here.start("--workers", "2")
+    await here.delivered(20, parent)
+    await committed(here, parent)
+
+    await _order(here, "pause")
+    await parent.in_state("paused")
+    kill(workers(parent)[0])
+    await until(lambda: "worker_ended" in parent.output and len(workers(parent)) == 2, parent, what="another worker")
+    await parent.owns(2)
+    await parent.in_state("paused")
+    await here.send(events(people, each=1, after=1))
+    await until(lambda: _holding(20, parent), parent, what="20 events held")
+    assert 20 == len(here.vendor.ledger)
+
+    await _order(here, "resume")
+    await here.delivered(40, parent)
     assert_all_in_order(here.vendor.ledger, dict.fromkeys(people, 2))
     assert 0 == here.vendor.repeats
 

@@ -27,7 +27,7 @@ async def test_workers_share_the_partitions_and_have_one_page(broker: Broker, st
     await here.delivered(total, parent)
     await until(lambda: ready(parent), parent, what="readiness")
     await until(lambda: _counted(parent, total), parent, what="all in /metrics")
-    await _committed(here, parent)
+    await committed(here, parent)
 
     kill(workers(parent)[1])
     await until(lambda: _says(parent, "ended with SIGKILL and is started again"), parent, what="word of the dead one")
@@ -139,7 +139,7 @@ async def test_workers_of_one_machine_share_what_is_remembered(broker: Broker, s
     people = contacts(400)
     await here.send(keyed(email) for email in people)
     parent = await here.start("--workers", "2", destination=ONLY_TRACKS)
-    await _committed(here, parent)
+    await committed(here, parent)
 
     await here.send(signed_up(email) for email in people)
     await until(lambda: len(here.vendor.accepted) > 50, parent, what="some deliveries")
@@ -195,7 +195,7 @@ async def _counted(parent: Member, total: int) -> bool:
     return f"{line}{total:.1f}" in answer.text.splitlines()
 
 
-async def _committed(here: Stage, parent: Member) -> None:
+async def committed(here: Stage, parent: Member) -> None:
     """Wait until all that the topic holds is behind the positions."""
     for partition, end in (await here.broker.ends(here.topic)).items():
         await here.position(partition, end, parent)
