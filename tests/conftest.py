@@ -1,9 +1,12 @@
 """Fixtures for every test: brokers and topics. Kafka tests are left out, aloud, where no Docker engine answers."""
 
+import fcntl
 import gc
 import os
 from collections.abc import Awaitable, Generator, Iterator
 from itertools import count
+from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
     from tests.kafka.broker import Broker
     from tests.kafka.cluster import Cluster
 
+LOCKS = tuple(Path(gettempdir(), f"crmstream-tests-{os.getuid()}.{name}") for name in ("door", "room"))
 BROKERS = {"broker", "own_broker", "own_cluster"}
 LEFT_OUT = pytest.StashKey[bool]()
 _numbers = count(1)
@@ -70,6 +74,21 @@ def topic(broker: "Broker", request: pytest.FixtureRequest) -> NewTopic:
         return name
 
     return create
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Tests marked `alone` have the machine for themselves: the other worker waits, before the test's time runs.
+
+    The room is held shared, or by one alone; whoever waits for it stands in the door, so that no stream of others
+    keeps one waiting for ever.
+    """
+    alone = item.get_closest_marker("alone") is not None
+    with LOCKS[0].open("w") as door, LOCKS[1].open("w") as room:
+        fcntl.flock(door, fcntl.LOCK_EX)
+        fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(door, fcntl.LOCK_UN)
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

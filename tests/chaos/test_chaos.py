@@ -12,7 +12,7 @@ from tests.chaos.play import Played, play
 from tests.kafka.broker import Broker
 from tests.kafka.cluster import Cluster
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.alone]
 
 WRITING_SECONDS = 20.0  # so that each fault finds something under way
 ALONE: dict[Workload, tuple[int, tuple[str, ...]]] = {

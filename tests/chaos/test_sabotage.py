@@ -40,6 +40,7 @@ def test_each_checker_has_a_fault_of_its_own_and_each_fault_a_trial() -> None:
     assert CHECKERS.keys() == {checker for found in FOUND.values() for names in found.values() for checker in names}
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("trial", FOUND)
 async def test_a_planted_fault_is_found(broker: Broker, tmp_path: Path, trial: str) -> None:
     """The same run with and without it: by the checkers it is for and no other; without it by none."""

@@ -13,6 +13,7 @@ from tests.kafka.broker import Broker
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_the_quick_run_passes(broker: Broker) -> None:
     """A small version of what `./dev bench` does, on the tests' broker."""
