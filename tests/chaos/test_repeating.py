@@ -6,7 +6,7 @@ import pytest
 
 from tests.chaos.checkers import judge, worst_repeats
 from tests.chaos.checkers.run import NEXT_CALL, ON_THE_WIRE, WAKING, Run
-from tests.chaos.ledger import Committed, Fate
+from tests.chaos.ledger import Committed, Erasure, Fate
 from tests.chaos.told import ADA, BOB, CALL, LAG, SLEEP, VENDOR, WOKEN, A, B, Told, found
 
 # repeated after commit
@@ -260,6 +260,9 @@ def test_a_contact_is_not_left_with_an_older_event() -> None:
     told.take(ADA, 1, at=3.0)
 
     assert ["attio: event 1 of ada@example.com was taken again at the end, after event 2"] == found("inversions", told)
+
+    told.erasures.append(Erasure(ADA, 3.5))
+    assert [] == found("inversions", told)
 
 
 def test_an_event_that_was_buried_before_may_come_late() -> None:

@@ -224,8 +224,8 @@ class World:
         last = member.output[-500:]
         if code != Exit.FAILURE or "unexpected" in last:
             return False
-        if member in self.without_disk:
-            return "see state.folder" in last or len(member.output) >= FULL  # its words were for a full disk, too
+        if member in self.without_disk and ("see state.folder" in last or len(member.output) >= FULL):
+            return True  # its words, too, may have been for a full disk
         return not any(self.held.get(member, {}).values()) and "Kafka broker" in last
 
     async def assigned(self, timeout: float = 60) -> None:

@@ -91,7 +91,8 @@ def inversions(run: Run) -> Iterator[str]:
     """The first deliveries of a contact come in log order, and the last one is the newest (design 4, invariant 3).
 
     Decided by the vendors' logs, for ordered destinations. An event may come late that was a dead letter before: a
-    crash may have lost the commit that said so. What `fenced` judges is not looked at.
+    crash may have lost the commit that said so. What `fenced` judges is not looked at. Of a person who was erased the
+    newest may be missing: an old one came again, and the others were not to come any more.
     """
     stale = {id(each.again) for each in _repeats(run) if each.cause == "fenced"}
     newest: dict[tuple[str, str], Taken] = {}
@@ -106,6 +107,8 @@ def inversions(run: Run) -> Iterator[str]:
         elif taken.n < newest[whose].n and taken is run.taken[taken.destination][_event(taken)][0]:
             yield f"{_named(taken)} came {taken.at - newest[whose].at:.3f} s after event {newest[whose].n}"
     for whose, taken in last.items():
+        if taken.contact in run.erasures:
+            continue
         if taken.n < newest[whose].n and taken is not run.taken[taken.destination][_event(taken)][0]:
             yield f"{_named(taken)} was taken again at the end, after event {newest[whose].n}"
 
