@@ -195,7 +195,13 @@ class Admin:
         partitions: Iterable[Partition],
     ) -> dict[Partition, int]:
         wanted = [TopicPartition(*partition) for partition in partitions]
-        found = await self._ask(lambda: ask(wanted))
+
+        async def known() -> dict[TopicPartition, int]:
+            for topic in {partition.topic for partition in wanted}:
+                await self._reader._client.add_topic(topic)  # noqa: SLF001 - else it asks first, fails, and pauses 0.1 s
+            return await ask(wanted)
+
+        found = await self._ask(known)
         return {(topic, partition): offset for (topic, partition), offset in found.items()}
 
     async def _ask(self, question: Callable[[], Awaitable[T]]) -> T:

@@ -148,6 +148,17 @@ async def test_logs_have_a_beginning_and_an_end(broker: Broker, topic: NewTopic)
     assert {(events, partition): 1, (events, 1 - partition): 0} == begins == ends
 
 
+async def test_the_first_question_about_a_log_is_answered_at_once(broker: Broker, topic: NewTopic) -> None:
+    """Its leader is known when it is asked, where the client alone would find none, pause and try again."""
+    events = await topic()
+
+    async with Admin(at(broker.bootstrap), timeout=3) as admin:
+        admin._reader._fetcher._retry_backoff = 60
+        found = await admin.begin_offsets([(events, 0)])
+
+    assert {(events, 0): 0} == found
+
+
 async def test_a_broker_that_hangs_is_unavailable_and_answers_again_later(own_broker: Broker) -> None:
     """A question during the hang fails in time, never with an empty answer; the same connection object recovers."""
     await own_broker.create("crm.events")
