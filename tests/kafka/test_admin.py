@@ -4,9 +4,12 @@ import logging
 import socket
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.structs import OffsetAndMetadata
 
 from stream.errors import UserError
@@ -88,6 +91,26 @@ async def test_a_missing_source_topic_is_named(broker: Broker, topic: NewTopic) 
             await admin.partitions([there, "not.here", "nor.here"])
         with pytest.raises(UserError, match=r"no topic not\.here at"):
             await admin.partitions(["not.here"])
+
+
+async def test_a_topic_is_asked_for_by_name_and_not_created_by_that(
+    broker: Broker, topic: NewTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be thousands of others, and a broker that creates topics by itself must not."""
+    there, sent = await topic(), []
+    send = AIOKafkaConnection.send
+
+    def noted(connection: AIOKafkaConnection, request: Any, *rest: Any, **options: Any) -> Any:
+        if isinstance(request, MetadataRequest):
+            sent.append((request._topics, request._allow_auto_topic_creation))
+        return send(connection, request, *rest, **options)
+
+    monkeypatch.setattr(AIOKafkaConnection, "send", noted)
+    async with Admin(at(broker.bootstrap)) as admin:
+        assert {there: 1} == await admin.partitions([there])
+        assert not await admin.has("not.here")
+
+    assert [([there], False), (["not.here"], False)] == [each for each in sent if each[0] != []]
 
 
 async def test_our_own_topic_is_created_once_and_compacted(broker: Broker) -> None:
