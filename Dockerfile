@@ -6,6 +6,8 @@ RUN pip install --no-cache-dir --require-hashes -r /opt/crmstream/requirements.t
 
 COPY schemas /opt/crmstream/schemas
 COPY stream /opt/crmstream/stream
+# our user may not write there: each start would compile all of it again
+RUN python -m compileall -q /opt/crmstream
 ENV PYTHONPATH=/opt/crmstream PYTHONUNBUFFERED=1
 
 USER crmstream

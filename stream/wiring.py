@@ -1,4 +1,7 @@
-"""Makes the pipeline of one destination, as its kind and its settings ask. How all of them run is `stream.app`'s."""
+"""Makes the pipeline of one destination, as its kind and its settings ask. How all of them run is `stream.app`'s.
+
+What only some kinds and settings need is imported where they are met.
+"""
 
 import asyncio
 import time
@@ -6,6 +9,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from random import Random
+from typing import TYPE_CHECKING
 
 from stream.core.health import Health
 from stream.core.lease import Lease
@@ -17,16 +21,14 @@ from stream.core.retry import Backoff
 from stream.core.scheduler import Scheduler
 from stream.delivery import Delivery
 from stream.destinations.base import Calls, Destination, DestinationSettings, Runs, RunSettings
-from stream.destinations.privacy import PrivacyCalls
 from stream.gates import gate, merger
 from stream.kafka.admin import Admin
 from stream.kafka.producer import Producer
 from stream.kafka.source import Source
 from stream.messages import Make, Messages
 from stream.opening import open_destination
-from stream.pipeline import Pipeline
+from stream.pipeline import Pipeline, Receipts
 from stream.remembering import Memory, memory_of
-from stream.runs import RunPipeline
 from stream.settings import Settings, mapping_of, topics_read
 from stream.telemetry.metrics import Meters
 from stream.topics import names
@@ -34,10 +36,9 @@ from stream.topics.beside import Beside
 from stream.topics.dead_letters import DeadLetters
 from stream.topics.erasures import Erasures
 from stream.topics.journal import Journal, journals
-from stream.topics.privacy import Desk, Requests
-from stream.topics.receipts import Receipts
-from stream.topics.rows import Rows
-from stream.uploads import Run, Uploads
+
+if TYPE_CHECKING:
+    from stream.runs import RunPipeline
 
 NEVER = 1 << 62  # attempts: a run is not buried, its records wait
 
@@ -131,7 +132,11 @@ class Wiring:
     async def _make(self, name: str, destination: Destination) -> tuple[Make, Memory]:
         """What makes messages of the records, and what it remembers. One that answers requests gets its desk."""
         settings, privacy = self._settings, self._settings.privacy
-        if isinstance(destination, PrivacyCalls) and privacy and privacy.key:
+        if destination.reads == "privacy_requests" and privacy and privacy.key:
+            from stream.destinations.privacy import PrivacyCalls
+            from stream.topics.privacy import Desk, Requests
+
+            assert isinstance(destination, PrivacyCalls)  # noqa: S101 - as all that read requests are
             destination.name = name
             destination.desk = Desk(
                 self._producer,
@@ -211,7 +216,11 @@ class Wiring:
             receipts=parts.receipts,
         )
 
-    def _of_runs(self, name: str, destination: Runs, parts: Parts) -> RunPipeline:
+    def _of_runs(self, name: str, destination: Runs, parts: Parts) -> "RunPipeline":
+        from stream.runs import RunPipeline
+        from stream.topics.rows import Rows
+        from stream.uploads import Run, Uploads
+
         settings, own, memory = self._settings, self._settings.destinations[name], parts.memory
         assert isinstance(own, RunSettings)  # noqa: S101 - as every destination of the kind has
         assert memory.state is not None  # noqa: S101 - as it was asked for
@@ -276,7 +285,9 @@ class Wiring:
         wanted, group = self._settings.receipts, self._settings.source.group_of(name)
         if wanted is None:
             return None
-        return Receipts(self._producer, topic=wanted.topic, group=group, destination=name, wall=time.time)
+        from stream.topics import receipts
+
+        return receipts.Receipts(self._producer, topic=wanted.topic, group=group, destination=name, wall=time.time)
 
     def _burial_limit(self) -> BurialLimit | None:
         stop_above = self._settings.dead_letters.stop_above

@@ -3,7 +3,6 @@
 Who answers is `crmstream run`; how requests and answers cross their topics is `stream.topics.privacy`.
 """
 
-import asyncio
 import sys
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated
@@ -39,6 +38,8 @@ def delete(email: Email, config: ConfigFile = CONFIG, wait: Wait = False) -> int
 
 
 def _submit(kind: "Kind", email: str, config: ConfigFile, *, wait: bool) -> int:
+    import asyncio
+
     from stream.settings import load
     from stream.telemetry import logs
 

@@ -24,20 +24,22 @@ def run(
     """Deliver events until stopped: SIGTERM and Ctrl-C finish what is in flight, a second one leaves at once."""
     import structlog
 
-    from stream.app import App
     from stream.commands.progress import deliver
     from stream.runtime import run_until_signalled
     from stream.settings import exposed, load
     from stream.telemetry import logs
-    from stream.workers import Workers
 
     settings = load(config)
     logs.configure()
     for sentence in exposed(settings):
         structlog.get_logger().warning("unencrypted", what=sentence)
     if workers == 1:
+        from stream.app import App
+
         app = App(settings, only=only or (), accept_loss=accept_loss)
         run_until_signalled(deliver(app, drain=drain), stop=app.stop)
     else:
+        from stream.workers import Workers
+
         several = Workers(settings, workers, only=only or (), accept_loss=accept_loss)
         run_until_signalled(deliver(several, drain=drain), stop=several.stop, leave=several.leave)

@@ -1,14 +1,16 @@
 """`crmstream sandbox`: serves the stand-ins for the vendors. What they do is in `stream.destinations.sandbox`."""
 
-import asyncio
 import os
 from contextlib import AsyncExitStack
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stream.commands import known
 from stream.errors import UserError
+
+if TYPE_CHECKING:
+    import asyncio
 
 Types = Annotated[list[str] | None, typer.Argument(metavar="[TYPE]...", help="Types of destination; without any: all.")]
 
@@ -23,6 +25,8 @@ def sandbox(
     ] = 8090,
 ) -> None:
     """Serve stand-ins for the vendors until Ctrl-C, and say how to reach and to break them."""
+    import asyncio
+
     from stream.destinations import REGISTRY
     from stream.runtime import run_until_signalled
 
@@ -31,7 +35,7 @@ def sandbox(
     run_until_signalled(_serve(wanted, host, port, stopped), stop=stopped.set)
 
 
-async def _serve(types: list[str], host: str, port: int, stopped: asyncio.Event) -> None:
+async def _serve(types: list[str], host: str, port: int, stopped: "asyncio.Event") -> None:
     from stream.destinations import REGISTRY
     from stream.destinations.sandbox import serve
 

@@ -34,6 +34,7 @@ class Reader:
         """
         clock = asyncio.get_running_loop().time
         ends, positions, since = await self._ends(), await self._positions(), clock()
+        self._consumer.resume(*self._partitions)
         while any(at < end for at, end in zip(positions, ends, strict=True)):
             for record in await self._poll():
                 yield record
@@ -103,6 +104,7 @@ async def reading(
         await _start(consumer, settings)
         partitions = [TopicPartition(topic, partition) for partition in (range(count) if starts is None else starts)]
         consumer.assign(partitions)
+        consumer.pause(*partitions)  # at a log's end a fetch waits for half a second, and what is asked next behind it
         if starts is None:
             await consumer.seek_to_beginning(*partitions)
         else:

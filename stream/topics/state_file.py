@@ -176,6 +176,7 @@ class StateFile:
                 file.chmod(FILE)
         connection = sqlite3.connect(self._path)  # which makes the files beside it with the mode of the first
         try:
+            connection.execute("PRAGMA synchronous = OFF")  # while one is made: what a crash leaves of it is made anew
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")

@@ -4,9 +4,12 @@ import logging
 import socket
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.structs import OffsetAndMetadata
 
 from stream.errors import UserError
@@ -90,6 +93,26 @@ async def test_a_missing_source_topic_is_named(broker: Broker, topic: NewTopic) 
             await admin.partitions(["not.here"])
 
 
+async def test_a_topic_is_asked_for_by_name_and_not_created_by_that(
+    broker: Broker, topic: NewTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be thousands of others, and a broker that creates topics by itself must not."""
+    there, sent = await topic(), []
+    send = AIOKafkaConnection.send
+
+    def noted(connection: AIOKafkaConnection, request: Any, *rest: Any, **options: Any) -> Any:
+        if isinstance(request, MetadataRequest):
+            sent.append((request._topics, request._allow_auto_topic_creation))
+        return send(connection, request, *rest, **options)
+
+    monkeypatch.setattr(AIOKafkaConnection, "send", noted)
+    async with Admin(at(broker.bootstrap)) as admin:
+        assert {there: 1} == await admin.partitions([there])
+        assert not await admin.has("not.here")
+
+    assert [([there], False), (["not.here"], False)] == [each for each in sent if each[0] != []]
+
+
 async def test_our_own_topic_is_created_once_and_compacted(broker: Broker) -> None:
     """It can be written at once; a second start finds it and leaves it as it is."""
     async with Admin(at(broker.bootstrap)) as admin:
@@ -146,6 +169,17 @@ async def test_logs_have_a_beginning_and_an_end(broker: Broker, topic: NewTopic)
         begins, ends = await admin.begin_offsets(both), await admin.end_offsets(both)
 
     assert {(events, partition): 1, (events, 1 - partition): 0} == begins == ends
+
+
+async def test_the_first_question_about_a_log_is_answered_at_once(broker: Broker, topic: NewTopic) -> None:
+    """Its leader is known when it is asked, where the client alone would find none, pause and try again."""
+    events = await topic()
+
+    async with Admin(at(broker.bootstrap), timeout=3) as admin:
+        admin._reader._fetcher._retry_backoff = 60
+        found = await admin.begin_offsets([(events, 0)])
+
+    assert {(events, 0): 0} == found
 
 
 async def test_a_broker_that_hangs_is_unavailable_and_answers_again_later(own_broker: Broker) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.conn import AIOKafkaConnection
 
 from stream.kafka import reader
 from stream.kafka.admin import BrokerUnavailable
@@ -44,6 +45,9 @@ class Silent:
         """Before it."""
         return 0
 
+    def resume(self, *partitions: TopicPartition) -> None:
+        """It would read on."""
+
     async def getmany(self, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
         """Nothing."""
         await asyncio.sleep(0.01)
@@ -57,6 +61,31 @@ async def test_what_never_comes_is_not_waited_for_for_ever(monkeypatch: pytest.M
 
     with pytest.raises(BrokerUnavailable, match=r"nothing more of crm\.state"):
         [_ async for _ in reader.Reader(silent, [TopicPartition("crm.state", 0)]).what_is_there()]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What kinds of requests clients have sent, in their order."""
+    kinds: list[str] = []
+    send = AIOKafkaConnection.send
+
+    def noted(connection: AIOKafkaConnection, request: Any, *rest: Any, **options: Any) -> Any:
+        kinds.append(type(request).__name__)
+        return send(connection, request, *rest, **options)
+
+    monkeypatch.setattr(AIOKafkaConnection, "send", noted)
+    return kinds
+
+
+async def test_nothing_is_fetched_before_the_ends_are_known(broker: Broker, topic: NewTopic, asked: list[str]) -> None:
+    """The broker holds a fetch at a log's end for half a second, and what comes after it on the connection too."""
+    settings = KafkaSettings(bootstrap_servers=[broker.bootstrap])
+    async with reader.reading(settings, await topic()) as opened:
+        assert [] == [record async for record in opened.what_is_there()]
+        first = list(asked)
+
+    assert "OffsetRequest" in first
+    assert "FetchRequest" not in first
 
 
 async def read(settings: KafkaSettings, topic: str) -> list[bytes | None]:

@@ -94,16 +94,6 @@ def test_help_lists_the_commands(arguments: list[str], capsys: pytest.CaptureFix
     assert not [name for name in ("init", "check", "schema", "transforms", "version") if f"\n  {name} " not in out]
 
 
-def test_help_imports_nothing_heavy() -> None:
-    """It is there before one notices: neither models nor HTTP, Kafka or phone libraries are loaded for it."""
-    heavy = "pydantic yaml httpx pyreqwest aiokafka confluent_kafka phonenumbers starlette rich orjson"
-    code = f"import sys; from stream.cli import run; run(['--help']); print(set(sys.modules) & set({heavy.split()}))"
-
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
-
-    assert "set()" == shown.stdout.splitlines()[-1]
-
-
 def test_output_may_be_cut_short() -> None:
     """As `head` does: no traceback."""
     command = f"{sys.executable} -c 'from stream.cli import main; main([\"schema\"])' | head -1"

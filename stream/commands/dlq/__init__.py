@@ -1,6 +1,5 @@
 """`crmstream dlq`: dead letters, counted or shown, and what an operator can do with them: replay or discard."""
 
-import asyncio
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -46,6 +45,8 @@ def ls(
     as_json: Json = False,
 ) -> None:
     """Count the letters by destination, reason and kind of failure."""
+    import asyncio
+
     wanted = Wanted.of(destination, reason, fingerprint, since, before)
 
     async def count() -> None:
@@ -75,6 +76,8 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show the letters one by one. Their bodies keep their shape; what they say of people is masked."""
+    import asyncio
+
     wanted = Wanted.of(destination, reason, fingerprint, since, before)
     if unmask and not yes:
         _confirm("Show what the letters say of people?")
@@ -105,6 +108,8 @@ def replay(
     """Write letters back to the source topic, for their destination alone; `crmstream run` delivers them."""
     wanted = _chosen(everything, Wanted.of(destination, reason, fingerprint, since, before))
     settings = _settings(config, destination)
+    import asyncio
+
     from stream.commands.dlq.plan import IMPOSSIBLE, Consent
     from stream.commands.dlq.replaying import replay as write
 
@@ -135,6 +140,8 @@ def discard(
     as_json: Json = False,
 ) -> None:
     """Give letters up: `ls` and `show` leave them out, and `replay` does."""
+    import asyncio
+
     from schemas.masking import mask
 
     wanted = _chosen(everything, Wanted.of(destination, reason, fingerprint, since, before))
