@@ -14,7 +14,7 @@ import structlog
 
 from stream.core.health import Bury, Permit, State
 from stream.core.lease import Lease
-from stream.core.limits import Limits
+from stream.core.limits import Limits, turn_of
 from stream.core.offsets import Mark, OffsetTracker
 from stream.core.outcomes import Filtered, Rejected
 from stream.core.records import Message, Record
@@ -205,7 +205,8 @@ class Pipeline:
         self.trackers = list(trackers)
         self.assigned = True
         if trackers:
-            self._limits.share(len(trackers) / max(len(trackers), sum(self._source.partitions.values())), now)
+            part = len(trackers) / max(len(trackers), sum(self._source.partitions.values()))
+            self._limits.share(part, now, turn_of(trackers[0].partition))
             self._own.set()
         for companion in self._companions:
             await companion.assigned(trackers)
