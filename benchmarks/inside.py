@@ -6,6 +6,7 @@ product's. What is left out is what Kafka and HTTP cost, which is the same howev
 
 import asyncio
 import gc
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, cast
 
 import orjson
 
+from benchmarks.remembered import Kept
 from stream.core.health import Health
 from stream.core.lease import Lease
 from stream.core.limits import RateLimits
@@ -34,6 +36,7 @@ from stream.pipeline import Pipeline
 from stream.runtime import new_loop
 from stream.settings.mappings import mapping_of
 from stream.telemetry.metrics import Meters
+from stream.topics.traits import Traits
 
 WINDOW = 23_600  # the largest there is
 BUFFER = 20_000  # room for the most delayed keys and as many others
@@ -53,6 +56,7 @@ class Size:
     partitions: int = 12
     delayed: int = 0  # keys whose call failed, and that wait all the while
     above: int = 0  # offsets that are settled above each position when the clock starts
+    remembered: int = 0  # users whose traits are remembered; 0: nobody's are, and no event's
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,13 +217,16 @@ class Vendor(Attio):
 
 def cost(size: Size) -> Cost:
     """What the events of this size cost, from after the warm-up to the last one settled."""
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        return runner.run(_run(size))
+    with (
+        tempfile.TemporaryDirectory(prefix="crmstream-growth-") as folder,
+        asyncio.Runner(loop_factory=new_loop) as runner,
+    ):
+        return runner.run(_run(size, Path(folder)))
 
 
-async def _run(size: Size) -> Cost:
+async def _run(size: Size, folder: Path) -> Cost:
     log, made = Log(size), values(size, size.events)
-    pipeline = assembled(log)
+    pipeline = assembled(log, folder)
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)  # as the program does
@@ -276,13 +283,13 @@ class Watch:
             self.longest = max(self.longest, loop.time() - due)
 
 
-def assembled(log: Log) -> Pipeline:
-    """The pipeline, made as `stream.wiring` makes it."""
+def assembled(log: Log, folder: Path) -> Pipeline:
+    """The pipeline, made as `stream.wiring` makes it. *folder*: where traits are remembered."""
     settings = AttioSettings.model_validate({"api_key": "benchmark", "rate_limit": None, "concurrency": 64})
-    vendor = Vendor(settings, cast("Client", None))
-    make = Messages(
-        "attio", mapping=mapping_of("attio", settings), destination=vendor, dialect="datafly", wall=time.time
-    )
+    vendor, mapping = Vendor(settings, cast("Client", None)), mapping_of("attio", settings)
+    state = Kept(folder, log.size.remembered) if log.size.remembered else None
+    traits = Traits(state, mapping.traits, destination="attio") if state else None
+    make = Messages("attio", mapping=mapping, destination=vendor, traits=traits, dialect="datafly", wall=time.time)
     lease, limits, meters = Lease(session_timeout=3600.0, drain=20.0), RateLimits({"": None}), Meters("attio")
     burials = cast("Burials", None)  # nothing is buried
     never: dict[str, Any] = {"attempts": 1 << 30}
@@ -311,6 +318,7 @@ def assembled(log: Log) -> Pipeline:
         commit_every=0.25,
         drain=20.0,
         wall=time.time,
+        companions=(state, traits) if state and traits else (),
     )
 
 

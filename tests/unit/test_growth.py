@@ -17,9 +17,9 @@ def costs(*figures: float) -> list[Cost]:
     return [Cost(figure, commits=1, longest_stall_ms=1.0, peak_mb=100.0) for figure in figures]
 
 
-@pytest.mark.parametrize("grown", [{"delayed": 6}, {"above": 20}])
+@pytest.mark.parametrize("grown", [{"delayed": 6}, {"above": 20}, {"remembered": 50}])
 def test_a_point_is_measured(grown: dict[str, int]) -> None:
-    """In a process of its own: contacts that wait, bits above every position, several partitions."""
+    """In a process of its own: contacts that wait, bits above every position, users that are known."""
     found = alone(Size(events=400, keys=50, partitions=3, **grown))
 
     assert 0 < found.cpu_us_per_event
