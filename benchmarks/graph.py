@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 560, 300
-LEFT, RIGHT, TOP, BOTTOM = 64, 20, 44, 52
+LEFT, RIGHT, TOP, BOTTOM = 64, 40, 44, 52
 COLOURS = ("#2563eb", "#9ca3af")  # of the first line, and of what it is compared with
 
 
@@ -44,7 +44,8 @@ def draw(title: str, x_title: str, y_title: str, lines: Sequence[Line]) -> str:
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [rule(places[x], height(min(ys)), places[x], height(max(ys)), colour) for x, ys in line.points]
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>' for x, y in middles]
-        parts.append(text(WIDTH - RIGHT, 22 + 16 * number, line.name, "end", colour))
+        if len(lines) > 1:
+            parts.append(text(WIDTH - RIGHT, 22 + 16 * number, line.name, "end", colour))
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">'
     return "\n".join([head, f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>', *parts, "</svg>\n"])
 
