@@ -14,7 +14,7 @@ import structlog
 
 from stream.core.health import Bury, Permit, State
 from stream.core.lease import Lease
-from stream.core.limits import Limits
+from stream.core.limits import Limits, turn_of
 from stream.core.offsets import Mark, OffsetTracker
 from stream.core.outcomes import Filtered, Rejected
 from stream.core.records import Message, Record
@@ -208,7 +208,8 @@ class Pipeline:
         self.trackers = list(trackers)
         self.assigned = True
         if trackers:
-            self._limits.share(len(trackers) / max(len(trackers), sum(self._source.partitions.values())), now)
+            part = len(trackers) / max(len(trackers), sum(self._source.partitions.values()))
+            self._limits.share(part, now, turn_of(trackers[0].partition))
             self._own.set()
         for companion in self._companions:
             await companion.assigned(trackers)
@@ -381,16 +382,18 @@ class Pipeline:
             self._state(now)
             runs = self.delivery.health.permit(now) is Permit.ALL  # also while nothing else is left
             self._stood_since = {t: self._stood_since.get(t, now) for t in standing} if runs else {}
-            for tracker, since in list(self._stood_since.items()):
-                if now - since >= AT_WINDOW_SECONDS:
-                    await self._bury_early(tracker)
+            overdue = [tracker for tracker, since in self._stood_since.items() if now - since >= AT_WINDOW_SECONDS]
+            holding = self._holding() if overdue else {}
+            for tracker in overdue:
+                if tracker in holding:
+                    await self._bury_early(holding[tracker])
             if self.trackers:
                 self._meters.oldest_pending.observe(self._oldest_pending())
 
-    async def _bury_early(self, tracker: OffsetTracker) -> None:
-        message = self._waiting_heads().get((tracker, tracker.position))
-        if message is not None and (bury := self.delivery.health.bury_early(message)) is not None:
-            log.warning("buried early", destination=self.name, partition=tracker.partition, offset=tracker.position)
+    async def _bury_early(self, message: Message) -> None:
+        if (bury := self.delivery.health.bury_early(message)) is not None:
+            record = message.record
+            log.warning("buried early", destination=self.name, partition=record.partition, offset=record.offset)
             await self.delivery.bury_waiting(message, bury)
 
     def _state(self, now: float) -> State:
@@ -405,8 +408,8 @@ class Pipeline:
         now = self._loop.time()
         state = self._state(now)
         health = self.delivery.health
-        waiting = self._waiting_heads()
-        partitions = tuple(self._partition(tracker, waiting) for tracker in self.trackers)
+        held = self._holding()
+        partitions = tuple(self._partition(tracker, held.get(tracker)) for tracker in self.trackers)
         testing = bool(self.trackers) and not self._tested and state is not State.PAUSED
         return DestinationState(
             state="unassigned" if testing or not self.assigned else str(state),
@@ -422,14 +425,14 @@ class Pipeline:
             partitions=partitions,
         )
 
-    def _waiting_heads(self) -> dict[tuple[OffsetTracker, int], Message]:
-        """The failed messages that wait at the head of their key, by place."""
-        return {(m.tracker, m.record.offset): m for m in self.delivery.scheduler.delayed_heads()}
+    def _holding(self) -> dict[OffsetTracker, Message]:
+        """The messages that failed and wait at their partition's position."""
+        heads = self.delivery.scheduler.delayed_heads()
+        return {message.tracker: message for message in heads if message.record.offset == message.tracker.position}
 
-    def _partition(self, tracker: OffsetTracker, waiting: dict[tuple[OffsetTracker, int], Message]) -> PartitionState:
+    def _partition(self, tracker: OffsetTracker, message: Message | None) -> PartitionState:
         end = self._source.end(tracker)
         holding = None
         if tracker.unsettled:
-            message = waiting.get((tracker, tracker.position))
             holding = Holding(tracker.position, message.failure if message else "waiting for its turn or its answer")
         return PartitionState(tracker.topic, tracker.partition, tracker.position, end, end - tracker.position, holding)

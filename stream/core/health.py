@@ -365,7 +365,7 @@ class Health:
 
     def _failed(self, message: Message, detail: str, status: int | None, batch: Batch, now: float) -> Action:
         """A failure delays the key; whether it counts is known by what others' calls say."""
-        well_before = self._alive and not self._failing - {message.key}
+        well_before = self._alive and self._failing <= {message.key}
         self._note_failure(message.key, detail, batch, now)
         return self._delay(message, detail, status, batch, now, well_before=well_before)
 

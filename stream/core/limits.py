@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Protocol
 
 NEVER = float("inf")
+GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 class Limit(Protocol):
@@ -37,11 +38,24 @@ class Limits(Protocol):
     def first(self) -> Limit:
         """The one for calls that name none."""
 
-    def share(self, part: float, now: float) -> None:
-        """Keep to this member's *part* (above 0, up to 1) of the group's rates; the buckets are empty again."""
+    def share(self, part: float, now: float, turn: float = 1.0) -> None:
+        """Keep to this member's *part* (above 0, up to 1) of the group's rates; the buckets are empty again.
+
+        *turn*: how much of an interval passes before the first request, above 0 up to 1. See `turn_of`.
+        """
 
     def hold(self, now: float) -> None:
         """Let nothing start before the next share: without partitions, the rate is for the other members."""
+
+
+def turn_of(partition: int) -> float:
+    """How much of an interval a member lets pass before its first request, by the first of its partitions.
+
+    All members of a group are given their partitions at the same moment. With one turn for all they would make their
+    requests together ever after, and what a vendor allows for a minute come in a second. By the golden ratio the turns
+    of any few or many partitions lie about evenly; that of partition 0 is a whole interval.
+    """
+    return 1.0 - partition * GOLDEN % 1.0
 
 
 class RateLimit:
@@ -80,11 +94,13 @@ class RateLimit:
         if self._next < NEVER:
             self._promised, self._next = self._next, NEVER
 
-    def share(self, rate: float | None, now: float) -> None:
+    def share(self, rate: float | None, now: float, turn: float = 1.0) -> None:
         """Change the rate, for instance to this member's share of the group's; the bucket is empty again."""
-        self.interval = 1 / rate if rate else 0.0
         promised = self._next if self._next < NEVER else self._promised
-        self._next = max(promised, now + self.interval) if rate else now
+        if promised - self.interval <= now:
+            promised = now  # no turn is given away that is still to come
+        self.interval = 1 / rate if rate else 0.0
+        self._next = max(promised, now + turn * self.interval) if rate else now
 
 
 class RateLimits:
@@ -95,10 +111,10 @@ class RateLimits:
         self.by_name = {name: RateLimit(rate, now) for name, rate in rates.items()}
         self.first = next(iter(self.by_name.values()))
 
-    def share(self, part: float, now: float) -> None:
+    def share(self, part: float, now: float, turn: float = 1.0) -> None:
         """Keep to this member's *part* (above 0, up to 1) of the group's rates."""
         for name, rate in self._rates.items():
-            self.by_name[name].share(None if rate is None else rate * part, now)
+            self.by_name[name].share(None if rate is None else rate * part, now, turn)
 
     def hold(self, now: float) -> None:  # noqa: ARG002 - a lane's asks for it
         """Let nothing start before the next `share`."""
@@ -120,16 +136,18 @@ class Quota:
         self._pool.hold(now)
         self._destinations = destinations
         self._parts: dict[QuotaLimits, float] = {}
+        self._turn = 1.0
 
     def limits(self) -> "QuotaLimits":
         """What another of the destinations is paced by."""
         return QuotaLimits(self, {name: Lane(pool, self._destinations) for name, pool in self._pool.by_name.items()})
 
-    def share(self, whose: "QuotaLimits", part: float, now: float) -> None:
+    def share(self, whose: "QuotaLimits", part: float, now: float, turn: float | None = None) -> None:
         """One of them has this part of its group's partitions now."""
         self._parts[whose] = part
+        self._turn = turn or self._turn
         if together := sum(self._parts.values()):
-            self._pool.share(together / self._destinations, now)
+            self._pool.share(together / self._destinations, now, self._turn)
         else:
             self._pool.hold(now)
 
@@ -142,11 +160,11 @@ class QuotaLimits:
         self.by_name = lanes
         self.first = next(iter(lanes.values()))
 
-    def share(self, part: float, now: float) -> None:
+    def share(self, part: float, now: float, turn: float = 1.0) -> None:
         """Bring this member's *part* of the destination's partitions into the quota."""
         for lane in self.by_name.values():
             lane.held = False
-        self._quota.share(self, part, now)
+        self._quota.share(self, part, now, turn)
 
     def hold(self, now: float) -> None:
         """Let nothing of this destination start before the next `share`, and take its part out of the quota."""

@@ -21,6 +21,9 @@ OUTCOMES: tuple[Counted, ...] = get_args(Counted)
 METADATA_LIMIT = 4096  # characters; the broker's offset.metadata.max.bytes
 MAX_WINDOW = 23_600  # offsets whose bitmap, in base64, leaves 160 characters for the counters and the check
 VERSION = "2"
+SETTLED, WAITING = b"10"  # as flags, a byte for an offset: read together they are the digits of the bitmap
+STRETCH = b"0" * 256  # by which flags grow
+SPENT = 4096  # flags below the position that are worth dropping
 
 
 class SettledTwice(Exception):
@@ -35,13 +38,15 @@ class OffsetTracker:
     """
 
     __slots__ = (
+        "_base",
         "_committed",
-        "_done",
+        "_flags",
         "closed",
         "next_offset",
         "origin",
         "partition",
         "position",
+        "settled_above",
         "topic",
         "totals",
         "unsettled",
@@ -68,19 +73,16 @@ class OffsetTracker:
         self.unsettled = 0  # offsets that were admitted and are not settled
         self.totals: dict[Counted, int] = dict.fromkeys(OUTCOMES, 0) | dict(totals or {})
         self.closed = False
-        self._done = set(done)  # settled above the position; after a restart also ahead of what was read
-        self.origin = position + len(self._done) - sum(self.totals.values())
+        self.settled_above = 0  # offsets above the position; after a restart also ahead of what was read
+        self._base, self._flags = position, bytearray()  # which those are: no more than rubbish where there are none
+        for offset in done:
+            self._mark(offset)
+        self.origin = position + self.settled_above - sum(self.totals.values())
         self._committed: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
-        return (
-            f"<{self.topic}/{self.partition} at {self.position}, {self.unsettled} unsettled, {len(self._done)} above>"
-        )
-
-    @property
-    def settled_above(self) -> int:
-        """How many offsets above the position are settled."""
-        return len(self._done)
+        place = f"{self.topic}/{self.partition} at {self.position}"
+        return f"<{place}, {self.unsettled} unsettled, {self.settled_above} above>"
 
     def admits(self, offset: int) -> bool:
         """Whether the window has room for this offset. The record at the position is always admitted."""
@@ -92,7 +94,7 @@ class OffsetTracker:
             self.pass_over(offset, "absent")
         if offset < self.next_offset:  # also where what was missing was all that the position waited for
             return False
-        if offset in self._done:  # settled before a restart
+        if self._is_above(offset):  # settled before a restart
             self.next_offset = offset + 1
             return False
         self.next_offset = offset + 1
@@ -103,14 +105,17 @@ class OffsetTracker:
         """Count what lies between the next offset to read and this one: the log no longer holds it."""
         if offset <= self.next_offset:
             return
-        known = [done for done in self._done if self.next_offset <= done < offset]
-        self.totals[outcome] += offset - self.next_offset - len(known)
+        begin, end = self.next_offset, offset
+        known = self._flags.count(SETTLED, begin - self._base, end - self._base) if self.settled_above else 0
+        self.totals[outcome] += end - begin - known
         if self.unsettled:
-            self._done.update(range(self.next_offset, offset))
+            last = self._place(end - 1)
+            self._flags[last + 1 - (end - begin) : last + 1] = b"1" * (end - begin)
+            self.settled_above += end - begin - known
         else:
-            self._done.difference_update(known)
-            self.position = offset
-        self.next_offset = offset
+            self.position = end
+            self.settled_above -= known
+        self.next_offset = end
         self._advance()
 
     def settle(self, offset: int, outcome: Counted) -> None:
@@ -120,15 +125,15 @@ class OffsetTracker:
         """
         if self.closed:
             return
-        if not self.position <= offset < self.next_offset or offset in self._done:
+        if not self.position <= offset < self.next_offset or self._is_above(offset):
             raise SettledTwice(f"offset {offset} of {self!r}")
         self.totals[outcome] += 1
         self.unsettled -= 1
         if offset != self.position:
-            self._done.add(offset)
+            self._mark(offset)
             return
         self.position = offset + 1
-        if self._done:
+        if self.settled_above:
             self._advance()
 
     def close(self) -> None:
@@ -142,16 +147,44 @@ class OffsetTracker:
 
     def commit(self) -> tuple[int, str]:
         """The position to commit, and its metadata."""
-        return self.position, encode(self.position, self.totals, self._done)
+        above = self._flags[self.position + 1 - self._base :] if self.settled_above else b""
+        return self.position, encode(self.position, self.totals, above)
 
     def committed(self, mark: "Mark") -> None:
         """Remember what the broker has acknowledged."""
         self._committed = mark.position, mark.settled_above
 
+    def _is_above(self, offset: int) -> bool:
+        """Whether an offset from the position on is settled."""
+        place = offset - self._base
+        return self.settled_above > 0 and place < len(self._flags) and self._flags[place] == SETTLED
+
+    def _mark(self, offset: int) -> None:
+        """Note that an offset above the position is settled."""
+        place = self._place(offset)
+        self._flags[place] = SETTLED
+        self.settled_above += 1
+
+    def _place(self, offset: int) -> int:
+        """Where the flag of an offset above the position is; there is one now."""
+        if not self.settled_above:
+            self._base, self._flags = self.position, bytearray()
+        place = offset - self._base
+        if (missing := place + 1 - len(self._flags)) > 0:
+            self._flags += STRETCH * -(-missing // len(STRETCH))
+        return place
+
     def _advance(self) -> None:
-        while self.position in self._done:
-            self._done.remove(self.position)
-            self.position += 1
+        """Move the position over what is settled in a row."""
+        if self.settled_above:
+            begin = self.position - self._base
+            end = self._flags.find(WAITING, begin)
+            end = len(self._flags) if end < 0 else end
+            self.position += end - begin
+            self.settled_above -= end - begin
+            if end > SPENT:
+                del self._flags[:end]
+                self._base += end
         self.next_offset = max(self.next_offset, self.position)
 
 
@@ -185,18 +218,14 @@ def restore(
     return kind(topic, partition, position, window=window, totals=totals, done=done)
 
 
-def encode(position: int, totals: Mapping[Counted, int], done: Iterable[int]) -> str:
+def encode(position: int, totals: Mapping[Counted, int], above: bytes | bytearray) -> str:
     """Version, counters, bitmap and check as text of at most METADATA_LIMIT characters; ValueError where it is longer.
 
     `2:<delivered>,<coalesced>,<filtered>,<dead_lettered>,<absent>,<lost_to_retention>:<base64>:<check>`; bit i of the
-    bitmap (byte i // 8, lowest bit first) is offset position + 1 + i.
+    bitmap (byte i // 8, lowest bit first) is offset position + 1 + i. *above*: the same bits, a digit for each.
     """
-    first = position + 1
-    bits = bytearray()
-    if ahead := [offset - first for offset in done]:
-        bits = bytearray(max(ahead) // 8 + 1)
-        for bit in ahead:
-            bits[bit >> 3] |= 1 << (bit & 7)
+    digits = above.rstrip(b"0")
+    bits = int(digits[::-1] or b"0", 2).to_bytes(-(-len(digits) // 8), "little")
     counters = ",".join(str(totals[outcome]) for outcome in OUTCOMES)
     text = f"{VERSION}:{counters}:{base64.b64encode(bits).decode()}"
     text += f":{check(position, text)}"

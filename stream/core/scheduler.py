@@ -28,6 +28,10 @@ class Lane:
         self.due = 0.0
         self.ready_since = 0.0
 
+    def waits_until(self, due: float) -> bool:
+        """Whether it is delayed, and was so with this time: the heap may know older ones."""
+        return self.state is State.DELAYED and self.due == due
+
 
 class State(Enum):
     """Of a lane; an idle one does not exist."""
@@ -56,7 +60,10 @@ class Scheduler:
         self._merge = merge  # given where consecutive upserts may go out as one
         self._lanes: dict[Hashable, Lane] = {}
         self._ready: deque[Lane] = deque()
-        self._delayed: list[tuple[float, int, Lane]] = []
+        self._delayed: list[
+            tuple[float, int, Lane]
+        ] = []  # a heap; of lanes that wait no longer too, until it is their time
+        self._waiting = 0  # lanes that are delayed
         self._ticket = count()  # breaks ties in the heap
         self.size = 0  # bytes of everything queued
 
@@ -81,7 +88,7 @@ class Scheduler:
 
     def all_delayed(self) -> bool:
         """Whether every pending key has failed and waits."""
-        return bool(self._lanes) and all(lane.state is State.DELAYED for lane in self._lanes.values())
+        return 0 < self._waiting == len(self._lanes)
 
     def add(self, message: Message, now: float) -> None:
         """Queue a message behind its key's others."""
@@ -112,8 +119,9 @@ class Scheduler:
         if self._ready:
             return [self._start(self._ready.popleft())]
         while self._delayed:
-            _, _, lane = heappop(self._delayed)
-            if lane.state is State.DELAYED:
+            due, _, lane = heappop(self._delayed)
+            if lane.waits_until(due):
+                self._waiting -= 1
                 return [self._start(lane)]
         return []
 
@@ -152,12 +160,14 @@ class Scheduler:
         lane.taken = 0
         lane.state = State.DELAYED
         lane.due = due
+        self._waiting += 1
         heappush(self._delayed, (due, next(self._ticket), lane))
 
     def hasten(self, failed_since: float, now: float) -> None:
         """Make ready the delayed keys whose last call began at *failed_since* or later: what held them back is over."""
         for _, _, lane in self._delayed:
             if lane.state is State.DELAYED and lane.queue[0].started >= failed_since:
+                self._waiting -= 1
                 self._next(lane, now)
 
     def seize(self, message: Message) -> bool:
@@ -167,6 +177,7 @@ class Scheduler:
             return False
         lane.state = State.IN_FLIGHT
         lane.taken = 1
+        self._waiting -= 1
         return True
 
     def heads(self) -> Iterator[Message]:
@@ -175,7 +186,7 @@ class Scheduler:
 
     def delayed_heads(self) -> Iterator[Message]:
         """The messages that failed and wait, one for each delayed key."""
-        return (lane.queue[0] for lane in self._lanes.values() if lane.state is State.DELAYED)
+        return (lane.queue[0] for due, _, lane in self._delayed if lane.waits_until(due))
 
     def drop_closed(self, now: float) -> None:
         """Forget the messages of partitions that were given up. Calls in flight keep their place until they end."""
@@ -185,10 +196,13 @@ class Scheduler:
                 continue
             head = lane.queue[0]
             self._drop_closed(lane)
+            if lane.queue and lane.queue[0] is head:
+                continue
+            self._waiting -= lane.state is State.DELAYED
             if not lane.queue:
                 del self._lanes[lane.key]
                 lane.state = State.IN_FLIGHT  # so that the heap passes it over
-            elif lane.state is State.DELAYED and lane.queue[0] is not head:
+            elif lane.state is State.DELAYED:
                 self._next(lane, now)
         self._ready = deque(lane for lane in self._ready if lane.queue)
 
@@ -197,7 +211,8 @@ class Scheduler:
         delayed = self._delayed
         while delayed and delayed[0][0] <= now:
             due, _, lane = heappop(delayed)
-            if lane.state is State.DELAYED and lane.due == due:
+            if lane.waits_until(due):
+                self._waiting -= 1
                 self._next(lane, now)
 
     def next_due(self) -> float:

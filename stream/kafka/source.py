@@ -168,11 +168,16 @@ class Source:
 
     def catch_up(self) -> None:
         """Pass over what holds no records (markers of transactions), in the same step as the poll."""
-        for assigned in self._assigned.values():
-            position = self._position(assigned.key)
-            tracker = assigned.tracker
-            if position is not None and position > tracker.next_offset and tracker.admits(position - 1):
-                tracker.pass_over(position, "absent")
+        subscription = self._client._subscription.subscription  # noqa: SLF001 - `position()` gives way to other tasks
+        assignment = subscription.assignment if subscription is not None else None
+        if assignment is None:
+            return
+        for key, assigned in self._assigned.items():
+            state, tracker = assignment.state_value(key), assigned.tracker
+            if state is None or not state.has_valid_position or state.position <= tracker.next_offset:
+                continue
+            if tracker.admits(state.position - 1):
+                tracker.pass_over(state.position, "absent")
 
     def pause(self) -> None:
         """Read nothing more until `resume`, but stay a member."""
@@ -384,15 +389,6 @@ class Source:
             if assigned.handed_back is not None and not is_crowded(assigned.tracker, assigned.handed_back):
                 assigned.handed_back = None
                 self._client.resume(assigned.key)
-
-    def _position(self, key: TopicPartition) -> int | None:
-        """The consumer's position, read without giving way to other tasks (`position()` is a coroutine)."""
-        subscription = self._client._subscription.subscription  # noqa: SLF001
-        assignment = subscription.assignment if subscription is not None else None
-        if assignment is None or key not in assignment.tps:
-            return None
-        state = assignment.state_value(key)
-        return int(state.position) if state.has_valid_position else None
 
     def _all_partitions(self) -> list[Partition]:
         return [(topic, number) for topic, count in self.partitions.items() for number in range(count)]

@@ -31,7 +31,7 @@ def commit_what_was_read() -> None:
     """The position is the highest offset that was read, settled or not."""
 
     def commit(self: offsets.OffsetTracker) -> tuple[int, str]:
-        return self.next_offset, offsets.encode(self.next_offset, self.totals, ())
+        return self.next_offset, offsets.encode(self.next_offset, self.totals, b"")
 
     exchange(offsets.OffsetTracker, "commit", commit)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from random import Random
 
-from stream.core.offsets import MAX_WINDOW, METADATA_LIMIT, OUTCOMES, decode, encode, restore
+from stream.core.offsets import MAX_WINDOW, METADATA_LIMIT, OUTCOMES, OffsetTracker, decode, restore
 from stream.core.outcomes import Counted
 from tests.fuzz.target import Target
 from tests.fuzz.values import broken, text
@@ -49,9 +49,14 @@ def draw_committed(random: Random) -> Committed:
     return Committed(position, totals, done)
 
 
+def written(given: Committed) -> str:
+    """What a tracker writes that knows this."""
+    return OffsetTracker("events", 0, given.position, totals=given.totals, done=given.done).commit()[1]
+
+
 def comes_back(given: Committed) -> None:
     """What is committed fits the broker's limit, and is what is restored."""
-    metadata = encode(given.position, given.totals, given.done)
+    metadata = written(given)
     assert len(metadata) <= METADATA_LIMIT
     assert (given.totals, given.done) == decode(given.position, metadata)
     tracker = restore("events", 0, given.position, metadata)
@@ -61,7 +66,7 @@ def comes_back(given: Committed) -> None:
 
 def draw_altered(random: Random) -> Altered:
     committed = draw_committed(random)
-    metadata = encode(committed.position, committed.totals, committed.done)
+    metadata = written(committed)
     position = committed.position
     match random.randint(0, 3):
         case 0:

@@ -25,7 +25,7 @@ def receipt(position: int, at: float = 0.0, above: int = 0, **counts: int) -> Po
 
 def commit(position: int, done: Iterable[int] = (), **counts: int) -> tuple[int, str]:
     """Position and metadata of a group."""
-    return position, encode(position, totals(**counts or {"delivered": position}), done)
+    return OffsetTracker("events", 0, position, totals=totals(**counts or {"delivered": position}), done=done).commit()
 
 
 def evidence(committed: tuple[int, str] | None, *receipts: Point, begin: int = 0, end: int = 100) -> Evidence:
@@ -190,7 +190,7 @@ def test_a_moved_position_is_found_wherever_it_happened(seed: int) -> None:
     counts, done = decode(position, metadata)
     forged = position + len(done)  # with the same counters this one says nothing else than the commit did
     moved = random.choice([offset for offset in range(1, world.end) if offset not in (position, forged)])
-    kept = encode(moved, counts, ())
+    kept = encode(moved, counts, b"")
     world.committed = moved, random.choice(["", kept])
 
     at_once = balance(world.evidence)

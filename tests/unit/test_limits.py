@@ -1,10 +1,12 @@
 """The rate limit as the vendor sees it, and how many burials are too many."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.core.limits import BurialLimit, Limit, Quota, RateLimit, RateLimits
+from stream.core.limits import BurialLimit, Limit, Quota, RateLimit, RateLimits, turn_of
 
 RATES = st.sampled_from([0.5, 3.0, 5.0, 20.0, 80.0, 1000.0])
 PAUSES = st.lists(st.floats(0, 2) | st.just(0.0) | st.floats(0, 0.02), min_size=1, max_size=80)
@@ -105,6 +107,30 @@ def test_a_member_s_share_of_the_rate_is_slower() -> None:
     limit.share(5.0, now=0.0)
 
     assert [0.2, 0.4] == pytest.approx([limit.reserve(0.0) for _ in range(2)])
+
+
+def test_a_group_s_members_have_their_turns_one_after_the_other() -> None:
+    """Whichever partition is the first of each: a tenth of an interval holds about a tenth of the turns."""
+    for partitions in (range(100), range(0, 3000, 3), range(500, 600)):
+        turns = [turn_of(partition) for partition in partitions]
+
+        assert 0.0 < min(turns) <= max(turns) <= 1.0
+        tenths = Counter(int(turn * 9.999) for turn in turns)
+        assert 0.07 * len(turns) <= min(tenths.values()) <= max(tenths.values()) <= 0.13 * len(turns)
+
+
+def test_who_is_alone_begins_with_an_empty_bucket() -> None:
+    """It has the first partition, and waits for a whole interval."""
+    assert 1.0 == turn_of(0)
+
+
+def test_a_share_begins_with_the_member_s_turn() -> None:
+    """A part of an interval later; then one request each interval."""
+    limit = RateLimit(20.0)
+
+    limit.share(5.0, 10.0, turn=0.25)
+
+    assert [0.05, 0.25] == pytest.approx([limit.reserve(10.0) for _ in range(2)])
 
 
 def test_without_a_rate_nobody_waits() -> None:
@@ -328,5 +354,5 @@ def test_each_limit_of_a_vendor_is_pooled_by_its_name() -> None:
     assert pytest.approx(turn + 0.05) == second.by_name["contacts"].reserve(0.0)
     second.by_name["contacts"].cancel()
     assert pytest.approx(turn + 0.05) == first.by_name["contacts"].reserve(0.0)
-    assert pytest.approx(0.2) == second.by_name["other"].reserve(0.0)  # none was taken there
+    assert pytest.approx(0.1) == second.by_name["other"].reserve(0.0)  # none was taken there
     assert first.first is first.by_name["contacts"]

@@ -1,5 +1,6 @@
 """The offset tracker: what is settled, from where to commit, and what survives a restart."""
 
+from collections.abc import Iterable, Mapping
 from random import Random
 
 import pytest
@@ -13,9 +14,9 @@ from stream.core.offsets import (
     SettledTwice,
     check,
     decode,
-    encode,
     restore,
 )
+from stream.core.outcomes import Counted
 
 
 def tracking(*offsets: int, window: int = MAX_WINDOW) -> OffsetTracker:
@@ -23,6 +24,10 @@ def tracking(*offsets: int, window: int = MAX_WINDOW) -> OffsetTracker:
     for offset in offsets:
         assert tracker.admit(offset)
     return tracker
+
+
+def written(position: int, totals: Mapping[Counted, int], settled: Iterable[int]) -> str:
+    return OffsetTracker("events", 0, position, totals=totals, done=settled).commit()[1]
 
 
 def balance(tracker: OffsetTracker) -> bool:
@@ -163,7 +168,7 @@ def test_metadata_of_another_form_is_ignored(said: str) -> None:
 def test_metadata_for_another_position_is_ignored() -> None:
     """MirrorMaker translates a group's positions and copies the metadata: its bits would name records never settled."""
     position, metadata = tracking(5, 6, 7).commit()
-    settled = encode(position, dict.fromkeys(OUTCOMES, 1), {7})
+    settled = written(position, dict.fromkeys(OUTCOMES, 1), {7})
 
     assert ({}, set()) == decode(position - 1, settled)
     assert ({}, set()) == decode(position - 1, metadata)
@@ -172,7 +177,7 @@ def test_metadata_for_another_position_is_ignored() -> None:
 @pytest.mark.parametrize("place", range(20))
 def test_metadata_that_has_changed_since_is_ignored(place: int) -> None:
     """One bit of it would be a record lost."""
-    metadata = encode(5, dict.fromkeys(OUTCOMES, 1), {7, 9})
+    metadata = written(5, dict.fromkeys(OUTCOMES, 1), {7, 9})
     changed = metadata[:place] + chr(ord(metadata[place]) ^ 1) + metadata[place + 1 :]
 
     assert ({}, set()) == decode(5, changed)
@@ -183,10 +188,25 @@ def test_the_largest_window_fits_into_the_broker_s_limit() -> None:
     totals = dict.fromkeys(OffsetTracker("events", 0, 0).totals, 10**13)
     settled = set(range(1, MAX_WINDOW))
 
-    text = encode(0, totals, settled)
+    text = written(0, totals, settled)
 
     assert METADATA_LIMIT >= len(text)
     assert (totals, settled) == decode(0, text)
+
+
+def test_what_lies_far_below_the_position_is_forgotten() -> None:
+    """Memory is what is above the position, also where something always is."""
+    tracker = tracking(*range(40_000))
+    tracker.settle(0, "delivered")
+
+    for offset in range(2, 40_000, 2):
+        tracker.settle(offset, "delivered")
+        if offset > 2:
+            tracker.settle(offset - 3, "delivered")
+
+    assert (39_997, 1) == (tracker.position, tracker.settled_above)
+    assert decode(*tracker.commit())[1] == {39_998}
+    assert 8192 > len(tracker._flags)
 
 
 def test_metadata_over_the_limit_is_refused_by_the_encoder() -> None:
@@ -194,7 +214,7 @@ def test_metadata_over_the_limit_is_refused_by_the_encoder() -> None:
     totals = dict.fromkeys(OffsetTracker("events", 0, 0).totals, 10**40)
 
     with pytest.raises(ValueError, match="4096"):
-        encode(0, totals, {MAX_WINDOW})
+        written(0, totals, {MAX_WINDOW})
 
 
 def test_nothing_changed_after_a_commit_until_something_settles() -> None:

@@ -10,7 +10,7 @@ import structlog
 
 from stream.core.health import Bury, Health
 from stream.core.lease import Lease
-from stream.core.limits import Limit, RateLimit, RateLimits
+from stream.core.limits import Limit, RateLimit, RateLimits, turn_of
 from stream.core.offsets import Mark, OffsetTracker
 from stream.core.outcomes import DELIVERED, Filtered, Outcome, Rejected
 from stream.core.records import Batch, Fields, Message, Record
@@ -132,7 +132,12 @@ class Line:
     """A pipeline with both ends."""
 
     def __init__(
-        self, *records: LogRecord, buffer: int = 1000, buffer_bytes: int = 1 << 20, topic: type[Topic] = Topic
+        self,
+        *records: LogRecord,
+        buffer: int = 1000,
+        buffer_bytes: int = 1 << 20,
+        topic: type[Topic] = Topic,
+        rate: float | None = None,
     ) -> None:
         self.topic = topic(OffsetTracker("events", 0, 0, window=WINDOW), records)
         self.vendor = Vendor()
@@ -141,7 +146,7 @@ class Line:
         self.notes = Notes(self.topic)
         loop = asyncio.get_running_loop()
         self.lease = Lease(session_timeout=10.0, drain=20.0)
-        limits = RateLimits({"": None})
+        limits = RateLimits({"": rate})
         self.vendor.limit = limits.first
         health = Health(backoff=Backoff(0.5, 60.0, Random(1)), concurrency=4)
         meters = Meters("fake")
@@ -424,9 +429,9 @@ class Joining(Topic):
     async def open(self, owner: Pipeline) -> None: ...
 
 
-def joining(*log: LogRecord) -> Line:
+def joining(*log: LogRecord, rate: float | None = None) -> Line:
     """A pipeline that has no partitions yet."""
-    line = Line(*log, topic=Joining)
+    line = Line(*log, topic=Joining, rate=rate)
     line.vendor.open.set()
     line.vendor.thinks = 1.0
     return line
@@ -467,6 +472,23 @@ def test_a_destination_that_is_refused_starts_blocked() -> None:
             line.vendor.fine = True
             await asyncio.sleep(30.0)
             assert (8, "running") == (line.vendor.calls, line.pipeline.snapshot().state)
+
+        await during(look(), line)
+
+    run(work())
+
+
+def test_members_of_a_group_take_turns() -> None:
+    """All are given their partitions at the same moment: which these are says how long each waits at first."""
+
+    async def work() -> None:
+        line = joining(rate=2.0)
+
+        async def look() -> None:
+            await asyncio.sleep(1.0)
+            now = asyncio.get_running_loop().time()
+            await line.pipeline.assign([OffsetTracker("events", 3, 0)])
+            assert pytest.approx(now + turn_of(3) / 2) == line.vendor.limit.free_at()
 
         await during(look(), line)
 

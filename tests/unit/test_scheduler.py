@@ -179,6 +179,27 @@ def test_everything_pending_has_failed_and_waits(log: Partition) -> None:
     assert not scheduler.all_delayed()
 
 
+@pytest.mark.parametrize("gone", [["bob"], ["ada", "bob"]])
+def test_what_waits_no_longer_is_not_counted_as_waiting(log: Partition, gone: list[str]) -> None:
+    """Keys whose delayed head was seized, or went with its partition."""
+    ours = Partition()
+    ada, bob, eve = ours.message("ada"), log.message("bob"), ours.message("eve")
+    scheduler = queued(ada, bob, eve)
+    for message in (ada, bob, eve):
+        scheduler.take(0.0)
+        scheduler.delay(message, due=5.0)
+    if "ada" in gone:
+        scheduler.seize(ada)
+        assert not scheduler.all_delayed()
+        scheduler.finish(ada, 1.0)
+
+    log.tracker.close()
+    scheduler.drop_closed(1.0)
+
+    assert scheduler.all_delayed()
+    assert {"ada", "bob", "eve"} - {*gone} == {head.key for head in scheduler.delayed_heads()}
+
+
 def test_a_canary_is_a_ready_key_before_a_delayed_one(log: Partition) -> None:
     """One message, also where a batch could be larger."""
     ada, bob, eve = log.messages("ada", "bob", "eve")
@@ -529,6 +550,10 @@ def test_any_sequence_keeps_order_and_never_doubles_a_key(seed: int) -> None:
         assert len(set(keys(flying))) == len(flying)
         if flying and random.random() < 0.7:
             end(scheduler, flying.pop(random.randrange(len(flying))), random, now, ended)
+        if random.random() < 0.05:
+            scheduler.hasten(-NEVER, now)
+        waiting = len(set(scheduler.delayed_heads()))
+        assert (0 < waiting == scheduler.keys) == scheduler.all_delayed()
 
     assert 150 == sum(len(offsets) for offsets in ended.values())
     assert all(offsets == sorted(offsets) for offsets in ended.values())
