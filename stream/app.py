@@ -59,6 +59,10 @@ class App:
                 if self._stopped:
                     self.stop()
                 await asyncio.wait(running)
+                if cut := [task.get_name() for task in running if task.cancelled()]:
+                    raise RuntimeError(
+                        f"{', '.join(cut)} ended without a word"
+                    )  # else that would look like a clean end
                 for task in following:
                     task.cancel()
 

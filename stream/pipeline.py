@@ -26,6 +26,7 @@ from stream.telemetry.state import DestinationState, Holding, PartitionState
 
 POLL = 250  # records read at once: more would keep the senders waiting while they are mapped
 AT_WINDOW_SECONDS = 5.0  # how long a partition stands at its window before the message that holds it is buried early
+LAST_COMMIT_SECONDS = 10.0  # for the commit before partitions are given up; a broker may be away for longer
 log = structlog.get_logger()
 
 
@@ -176,10 +177,12 @@ class Pipeline:
                 await self.delivery.quiet()
         except TimeoutError:
             log.warning("some calls outlasted the drain time", destination=self.name)
-        for _ in range(3):  # what is not committed now is repeated by the next owner
-            if await self._commit(self.trackers):
-                break
-            await asyncio.sleep(0.2)
+        with suppress(TimeoutError):  # what is not committed now is repeated by the next owner
+            async with asyncio.timeout(LAST_COMMIT_SECONDS):
+                for _ in range(3):
+                    if await self._commit(self.trackers):
+                        break
+                    await asyncio.sleep(0.2)
         async with self._committing:  # a commit under way needs what the companions keep
             for companion in self._companions:
                 await companion.revoked()

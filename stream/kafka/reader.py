@@ -60,7 +60,7 @@ class Reader:
 
     def _stalled(self) -> BrokerUnavailable:
         topics = ", ".join({partition.topic for partition in self._partitions})
-        return BrokerUnavailable(f"{topics} cannot be read to its end: for {STALL_SECONDS:g} s nothing came")
+        return BrokerUnavailable(f"the Kafka broker gives nothing more of {topics}, though its end is not reached")
 
     async def newest(self, count: int) -> AsyncIterator[Record]:
         """Of each partition at most so many of the records that are there now; in order within it."""

@@ -32,6 +32,7 @@ from stream.kafka.settings import KafkaSettings
 log = structlog.get_logger()
 REBALANCE_SECONDS = 60  # how long the group waits for a member that is still draining
 COMMIT_SECONDS = 5.0
+AGAIN_SECONDS = 1.0  # between two tries to prepare an assignment
 LEAVE_SECONDS = 10.0  # for the client to end; it may wait for an answer that never comes
 FETCH_BYTES = 256 * 1024  # of a partition at once; what is fetched ahead comes on top of the buffer
 Partition = tuple[str, int]
@@ -123,6 +124,10 @@ class Source:
                 await self._consumer.stop()
         except TimeoutError:  # all is committed: the group will find out by itself
             log.warning("left_without_farewell", group=self._group)
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise
+            # else aiokafka hands on that it cancelled a task of its own: it must not hide why we end
 
     @property
     def rebalancing(self) -> bool:
@@ -235,6 +240,17 @@ class Source:
             self._client.pause(*keys)
             self._generation, self._member_id = self._coordinator.generation, self._coordinator.member_id
             self._coordinator._start_heartbeat_task()  # noqa: SLF001 - else it starts after us, however long we take
+            while not await self._take_on(keys):  # noqa: ASYNC110 - nobody sets an event
+                await asyncio.sleep(AGAIN_SECONDS)
+        except Exception as error:
+            self._fail(error)
+        self._ready.set()
+
+    async def _take_on(self, keys: Sequence[TopicPartition]) -> bool:
+        """Whether the partitions are prepared, or no longer ours; not yet, where a broker has to be waited for."""
+        if self._coordinator.generation != self._generation:
+            return True  # the group has moved on meanwhile: we are about to hear of it
+        try:
             self.partitions = await self._admin.partitions(self._topics)  # a topic may have grown
             trackers = await self._restore(keys)
             self._assigned = {key: Assigned(key, tracker) for key, tracker in zip(keys, trackers, strict=True)}
@@ -242,11 +258,13 @@ class Source:
                 self._client.seek(key, tracker.position)
             if self._owner is not None:
                 await self._owner.assign(trackers)
-            self._paused_all = False
-            self._client.resume(*keys)
-        except Exception as error:
-            self._fail(error)
-        self._ready.set()
+        except BrokerUnavailable as error:
+            log.warning("assignment_waits", group=self._group, reason=str(error))
+            self._assigned = {}
+            return False
+        self._paused_all = False
+        self._client.resume(*keys)
+        return True
 
     async def _beware_of_a_twin(self) -> None:
         """Raises Twin where another process is a member under our `group_instance_id`.
@@ -313,8 +331,11 @@ class Source:
             if assigned is None:
                 continue
             partition = [(key.topic, key.partition)]
-            begin = (await self._admin.begin_offsets(partition))[key.topic, key.partition]
-            end = (await self._admin.end_offsets(partition))[key.topic, key.partition]
+            try:
+                begin = (await self._admin.begin_offsets(partition))[key.topic, key.partition]
+                end = (await self._admin.end_offsets(partition))[key.topic, key.partition]
+            except BrokerUnavailable:
+                return  # the next poll meets the same again
             if self._assigned.get(key) is not assigned or begin <= assigned.tracker.next_offset <= end:
                 continue  # moved on meanwhile
             self._lost(assigned.tracker, begin, end)

@@ -7,7 +7,7 @@ import pytest
 
 from stream.core.offsets import Mark, OffsetTracker
 from stream.kafka import source as opened
-from stream.kafka.admin import Admin
+from stream.kafka.admin import Admin, BrokerUnavailable
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.source import Source
 from tests.conftest import NewTopic
@@ -19,13 +19,16 @@ SESSION = 6.0  # seconds
 class Owner:
     """Takes its time over each assignment."""
 
-    def __init__(self, seconds: float = 0.0) -> None:
+    def __init__(self, seconds: float = 0.0, *, unavailable: int = 0) -> None:
         self.seconds = seconds
+        self.unavailable = unavailable  # times that no broker answers what it asks
         self.assigned = self.revoked = 0
         self.trackers: Sequence[OffsetTracker] = ()
 
     async def assign(self, trackers: Sequence[OffsetTracker]) -> None:
         self.assigned += 1
+        if self.assigned <= self.unavailable:
+            raise BrokerUnavailable("no Kafka broker")
         self.trackers = trackers
         await asyncio.sleep(self.seconds)
 
@@ -58,6 +61,44 @@ async def test_an_assignment_that_takes_longer_than_the_session_keeps_it(broker:
             assert (1, 1) == (owner.assigned, owner.revoked)
         finally:
             await source.close()
+
+
+async def test_a_broker_that_is_away_while_partitions_come_is_waited_for(
+    broker: Broker, topic: NewTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long that takes, without leaving the group: the member has not lost its place."""
+    monkeypatch.setattr(opened, "AGAIN_SECONDS", 0.1)
+    name = await topic()
+    await broker.produce(name, [b"1", b"2"])
+    settings = KafkaSettings(bootstrap_servers=[broker.bootstrap], session_timeout=SESSION)
+    owner = Owner(unavailable=3)
+    async with Admin(settings) as admin:
+        source = Source(settings, admin=admin, topics=[name], group=f"{name}.away", start="earliest", window=100)
+        await source.open(owner)
+        try:
+            assert [b"1", b"2"] == await read(source, 2)
+            assert (4, 1) == (owner.assigned, owner.revoked)
+        finally:
+            await source.close()
+
+
+async def test_a_client_that_cancels_itself_does_not_end_us(
+    broker: Broker, topic: NewTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cancelled task looks like a clean end to whoever waits for it, and hides why it ends."""
+    name = await topic()
+    settings = KafkaSettings(bootstrap_servers=[broker.bootstrap], session_timeout=SESSION)
+    async with Admin(settings) as admin:
+        source = Source(settings, admin=admin, topics=[name], group=f"{name}.cancelled", start="earliest", window=100)
+        await source.open(Owner())
+        stop = source._client.stop
+
+        async def cancelled() -> None:
+            await stop()
+            raise asyncio.CancelledError
+
+        monkeypatch.setattr(source._client, "stop", cancelled)
+        await source.close()
 
 
 async def test_a_client_that_does_not_end_keeps_nobody_from_ending(
