@@ -23,6 +23,7 @@ from aiokafka.errors import (
 )
 
 from stream.errors import UserError
+from stream.kafka.ending import leave
 from stream.kafka.security import connection, refusal
 from stream.kafka.settings import KafkaSettings
 
@@ -63,7 +64,7 @@ class Admin:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._reader.stop()
+        await leave(self._reader)
         await self._client.close()
 
     async def partitions(self, topics: Iterable[str]) -> dict[str, int]:

@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 
 from stream.core.records import Record
 from stream.kafka.admin import Admin, BrokerUnavailable, explain
+from stream.kafka.ending import leave
 from stream.kafka.security import connection
 from stream.kafka.settings import KafkaSettings
 
@@ -109,7 +110,7 @@ async def reading(
                 consumer.seek(partition, starts[partition.partition])
         yield Reader(consumer, partitions)
     finally:
-        await consumer.stop()
+        await leave(consumer)
 
 
 async def _start(consumer: AIOKafkaConsumer, settings: KafkaSettings) -> None:

@@ -26,6 +26,7 @@ from stream.core.offsets import Mark, OffsetTracker, restore
 from stream.core.records import Record
 from stream.errors import UserError
 from stream.kafka.admin import Admin, BrokerUnavailable
+from stream.kafka.ending import leave
 from stream.kafka.security import connection
 from stream.kafka.settings import KafkaSettings
 
@@ -121,13 +122,9 @@ class Source:
         self._assigned.clear()
         try:
             async with asyncio.timeout(LEAVE_SECONDS):
-                await self._consumer.stop()
+                await leave(self._consumer)
         except TimeoutError:  # all is committed: the group will find out by itself
             log.warning("left_without_farewell", group=self._group)
-        except asyncio.CancelledError:
-            if (task := asyncio.current_task()) and task.cancelling():
-                raise
-            # else aiokafka hands on that it cancelled a task of its own: it must not hide why we end
 
     @property
     def rebalancing(self) -> bool:
@@ -366,7 +363,7 @@ class Source:
         except (CommitFailedError, UnknownMemberIdError):
             return False
         finally:
-            await consumer.stop()
+            await leave(consumer)
         return True
 
     def _make_consumer(self, **options: Any) -> AIOKafkaConsumer:

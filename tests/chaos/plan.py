@@ -17,7 +17,7 @@ DESTINATIONS: dict[Workload, tuple[str, ...]] = {
 }
 EVENTS: dict[Workload, tuple[int, int]] = {
     "attio": (4_000, 16_000),
-    "bulk": (40_000, 90_000),
+    "bulk": (15_000, 45_000),
     "texts": (400, 1_500),
     "mixed": (1_500, 4_000),
 }
