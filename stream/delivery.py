@@ -14,7 +14,18 @@ from typing import Protocol
 from stream.core.health import Bury, Delay, Health, Permit, Release, Settle
 from stream.core.lease import Lease
 from stream.core.limits import NEVER, Limit
-from stream.core.outcomes import Blocked, Delivered, Outcome, Refused, Rejected, Retry, Throttled, Unknown, impersonal
+from stream.core.outcomes import (
+    Blocked,
+    Delivered,
+    Outcome,
+    Refused,
+    Rejected,
+    Retry,
+    Throttled,
+    Unknown,
+    all_delivered,
+    impersonal,
+)
 from stream.core.records import Batch, Message, Record
 from stream.core.scheduler import Scheduler
 from stream.destinations.base import Calls
@@ -104,13 +115,16 @@ class Delivery:
                 self._meters.filtered.inc()
                 part.tracker.settle(part.record.offset, "filtered")
         else:
-            for part in message.parts[:-1]:
-                self._meters.coalesced.inc()
-                part.tracker.settle(part.record.offset, "coalesced")
-            last = message.parts[-1] if message.parts else message
+            last = message
+            if message.parts:
+                *others, last = message.parts
+                for part in others:
+                    self._meters.coalesced.inc()
+                    part.tracker.settle(part.record.offset, "coalesced")
+            record = last.record
             self._meters.delivered.inc()
-            self._meters.delivery_seconds.observe(max(0.0, self._wall() - last.record.timestamp / 1000))
-            last.tracker.settle(last.record.offset, "delivered")
+            self._meters.delivery_seconds.observe(max(0.0, self._wall() - record.timestamp / 1000))
+            last.tracker.settle(record.offset, "delivered")
         self.scheduler.finish(message, self._loop.time())
 
     async def bury(self, message: Message, bury: Bury) -> None:
@@ -228,9 +242,10 @@ class Delivery:
             if outcomes is None:
                 await self._split(batch)
                 return
-            outcomes = impersonal(outcomes, [message.fields for message in batch])
-            if self.scheduler.keys == 1 and any(isinstance(outcome, Retry) for outcome in outcomes):
-                await self.check(CHECK_SECONDS)  # no other key can tell an outage from this message's own fault
+            if not all_delivered(outcomes):
+                outcomes = impersonal(outcomes, [message.fields for message in batch])
+                if self.scheduler.keys == 1 and any(isinstance(outcome, Retry) for outcome in outcomes):
+                    await self.check(CHECK_SECONDS)  # no other key can tell an outage from this message's own fault
             for message, outcome in zip(batch.messages, outcomes, strict=True):
                 if isinstance(outcome, Delivered):
                     self.health.delivered(message, batch)

@@ -36,7 +36,7 @@ FILTERED_IDENTITY = Filtered("no_identity")
 FILTERED_CONSENT = Filtered("no_consent")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Mapped:
     """The fields of an event; none is null or empty. *notes* are the event's own and those of its fields."""
 

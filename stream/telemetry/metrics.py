@@ -1,13 +1,15 @@
 """Every metric, declared once with a sentence. Nothing here decides anything."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
+
+from stream.telemetry.counting import Count, Counts, Histogram
 
 REGISTRY = CollectorRegistry(auto_describe=True)
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 DELAYS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400, 86400)
 
-EVENTS = Counter("crmstream_events", "Events settled, by outcome.", ["destination", "outcome"], registry=REGISTRY)
-REQUESTS = Counter(
+EVENTS = Counts("crmstream_events", "Events settled, by outcome.", ["destination", "outcome"], registry=REGISTRY)
+REQUESTS = Counts(
     "crmstream_requests", "HTTP requests, by status or kind of failure.", ["destination", "status"], registry=REGISTRY
 )
 REQUEST_SECONDS = Histogram(
@@ -36,7 +38,7 @@ OLDEST_PENDING = Histogram(
 STATE = Gauge(
     "crmstream_destination_state", "1 for the state the destination is in.", ["destination", "state"], registry=REGISTRY
 )
-COMMITS = Counter("crmstream_commits", "Commits of positions, by result.", ["destination", "result"], registry=REGISTRY)
+COMMITS = Counts("crmstream_commits", "Commits of positions, by result.", ["destination", "result"], registry=REGISTRY)
 
 
 class Meters:
@@ -53,7 +55,7 @@ class Meters:
         self.commits_ok = COMMITS.labels(destination, "ok")
         self.commits_failed = COMMITS.labels(destination, "failed")
         self._destination = destination
-        self._requests: dict[str, Counter] = {}
+        self._requests: dict[str, Count] = {}
 
     def request(self, status: str, seconds: float) -> None:
         """One HTTP request is over; *status* is the code, or how it failed."""

@@ -6,7 +6,8 @@ is remembered and why is the affair of those who put it in: see `traits`.
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +17,7 @@ import structlog
 
 from stream.core.offsets import OffsetTracker
 from stream.core.records import Record
+from stream.errors import UserError
 from stream.kafka.admin import Admin
 from stream.kafka.producer import NotAcknowledged, Producer, TooLarge
 from stream.kafka.reader import reading
@@ -30,6 +32,8 @@ LARGEST = 512 * 1024  # bytes of a value: less than any broker takes
 MOST_WAITING = 10_000  # changes, of all partitions together, for which reading goes on
 _OFFSET = re.compile(rb"-?[0-9]{1,18}")
 AT_ONCE = 2000  # changes that are written, or read back, in one go
+MOST_UNFILED = 20_000  # changes, of all partitions together, that the changelog has and the files have not yet
+FAR = 10_000  # records of the changelog that a start after a crash may have to read besides
 
 log = structlog.get_logger()
 
@@ -41,21 +45,42 @@ def changelogs(group: str) -> Kind:
 
 @dataclass(slots=True, eq=False)
 class Part:
-    """One partition's share. A change waits, then is on its way to the changelog, then is in the file."""
+    """One partition's share. A change waits, then is on its way to the changelog, then unfiled, then in the file.
+
+    The file is written late: what changes often is written once for many changes.
+    """
 
     place: Partition
     file: StateFile
+    most_unfiled: int = AT_ONCE
     newest: int = -1  # the highest offset of a record that was heard
     live: bool = False  # whether it was heard since the partition was assigned: what it said is still waiting
     waiting: dict[bytes, Entry | None] = field(default_factory=dict)
     under_way: dict[bytes, Entry | None] = field(default_factory=dict)
+    unfiled: dict[bytes, Entry | None] = field(default_factory=dict)
+    position: int = 0  # of the changelog, as far as it is unfiled or in the file
+    stamp: int = 0  # the time (ms) of the record before it
 
     def get(self, key: bytes) -> Entry | None:
         """What is remembered under *key*, written or not."""
-        for changes in (self.waiting, self.under_way):
+        for changes in (self.waiting, self.under_way, self.unfiled):
             if key in changes:
                 return changes[key]
         return self.file.get(key)
+
+    def reached(self, changes: Iterable[tuple[bytes, Entry | None]], position: int, stamp: int) -> None:
+        """The changelog has these, up to a position. Raises UserError where the file does not take them."""
+        self.unfiled.update(changes)
+        if position > self.position:
+            self.position, self.stamp = position, stamp
+        if len(self.unfiled) >= self.most_unfiled or self.position - self.file.position >= FAR:
+            self.put_away()
+
+    def put_away(self) -> None:
+        """Bring the file to where the changelog is known to be. Raises UserError where it does not take it."""
+        if self.unfiled or self.position > self.file.position:
+            self.file.apply(self.unfiled.items(), position=self.position, stamp=self.stamp)
+            self.unfiled = {}
 
 
 class State:
@@ -120,7 +145,7 @@ class State:
         """Where there are entries with this tag."""
         found = []
         for place, part in self._parts.items():
-            changed = part.under_way | part.waiting
+            changed = part.unfiled | part.under_way | part.waiting
             keys = {key for key, entry in changed.items() if entry is not None and entry.tag == tag}
             keys.update(key for key in part.file.tagged(tag) if key not in changed)
             found += [(place, key) for key in sorted(keys)]
@@ -128,20 +153,26 @@ class State:
 
     def untagged(self, place: Partition, prefix: bytes) -> list[bytes]:
         """The keys that begin with *prefix* and have no tag, as the last `flush` left them."""
-        return self._parts[place].file.untagged(prefix)
+        return self._filed(place).untagged(prefix)
 
     def items(self, place: Partition, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Each key that begins with *prefix*, and its value, as the last `flush` left them."""
-        return ((key, entry.value) for key, entry in self._parts[place].file.items(prefix))
+        return ((key, entry.value) for key, entry in self._filed(place).items(prefix))
 
     def count(self, place: Partition, prefix: bytes) -> int:
         """How many keys begin with *prefix*, as the last `flush` left them."""
-        return self._parts[place].file.count(prefix)
+        return self._filed(place).count(prefix)
 
     def oldest(self, place: Partition, prefix: bytes, most: int) -> list[bytes]:
         """So many keys that begin with *prefix*, those first that were not written for longest."""
         part = self._parts[place]
-        return [key for key in part.file.oldest(prefix, most) if key not in part.waiting and key not in part.under_way]
+        found = self._filed(place).oldest(prefix, most)
+        return [key for key in found if key not in part.waiting and key not in part.under_way]
+
+    def _filed(self, place: Partition) -> StateFile:
+        part = self._parts[place]
+        part.put_away()
+        return part.file
 
     # With the pipeline
 
@@ -155,7 +186,7 @@ class State:
         self._close()
         for tracker in trackers:
             place = tracker.topic, tracker.partition
-            self._parts[place] = Part(place, self._file(place))
+            self._parts[place] = Part(place, self._file(place), MOST_UNFILED // len(trackers))
         for topic, places in groupby(sorted(self._parts), lambda place: place[0]):
             await self._restore(topic, [self._parts[place] for place in places])
         for place, end in (await self._admin.end_offsets(self._parts)).items() if self._parts else ():
@@ -163,6 +194,7 @@ class State:
             if part.file.date_back(end):
                 log.warning("source_topic_was_made_anew", topic=place[0], partition=place[1])
             part.newest = part.file.newest()
+            part.position, part.stamp = part.file.position, part.file.stamp
 
     async def flush(self) -> None:
         """Return when what was put in up to now is in the changelog. Raises CommitFailed."""
@@ -178,6 +210,8 @@ class State:
 
     def _close(self) -> None:
         for part in self._parts.values():
+            with suppress(UserError):  # a full disk: the file is behind, and the changelog gives it back
+                part.put_away()
             part.file.close()
         self._parts = {}
 
@@ -208,14 +242,12 @@ class State:
         stamp = int(time() * 1000)
         records = [(key, entry.value if entry else None, _headers(entry), stamp) for key, entry in changes]
         offsets = await self._producer.write(names.state(self._group, topic), partition, records)
-        position = part.file.position
+        position = part.position
         for offset in offsets:  # one left out is of somebody else: it will have to be read
             if offset == position:
                 position += 1
         if self._parts.get(part.place) is part:
-            part.file.apply(
-                changes, position=position, stamp=stamp if position > part.file.position else part.file.stamp
-            )
+            part.reached(changes, position, stamp)
 
     async def _restore(self, topic: str, parts: Sequence[Part]) -> None:
         """Bring the files to the changelog's end."""

@@ -22,7 +22,7 @@ from stream.transforms.definition import MISSING, present
 MOST_USERS = 1_000_000  # ids of one partition; those not heard of for longest are forgotten
 FULL, PARTS = "name", ("first_name", "last_name")
 AT_ONCE = 1000  # entries that are looked through between two turns of the event loop
-AT_HAND = 8_000  # ids, of all partitions together, whose traits are in memory
+AT_HAND = 32_000  # ids, of all partitions together, whose traits are in memory
 SAMPLE, STRAY = 200, 20  # events looked at for their record's key, and how many without a user's id are too many
 
 log = structlog.get_logger()

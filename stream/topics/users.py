@@ -148,7 +148,7 @@ def written(known: Known) -> bytes:
     return orjson.dumps(known)
 
 
-@lru_cache(maxsize=8_192)
+@lru_cache(maxsize=32_768)
 def hashed(name: str) -> str:
     """What stands for an id where it is kept."""
     return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -1,9 +1,11 @@
 """State: what was put in before a commit is known to the next owner, from its file, the changelog, or from both."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
@@ -14,6 +16,7 @@ from stream.kafka.producer import Producer
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.source import CommitFailed
 from stream.topics import names
+from stream.topics import state as states
 from stream.topics.beside import Beside
 from stream.topics.erasures import Erasures
 from stream.topics.state import State, changelogs
@@ -126,6 +129,33 @@ async def test_a_member_that_comes_back_reads_only_what_it_missed(
     async with member(broker, events, tmp_path / "one", 0) as again:
         assert (b"2", b"1") == (again.has(b"ada"), again.has(b"bob"))
         assert again.has(b"eve"), "the file was made anew"
+
+
+@pytest.mark.parametrize("most, filed", [(2, [b"bob", b"eve"]), (100, [])])
+async def test_the_file_may_be_behind_and_a_crash_loses_nothing(
+    broker: Broker, topic: NewTopic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, filed: list[bytes]
+) -> None:
+    """What changes often is written once; the changelog has what the file has not."""
+    monkeypatch.setattr(states, "MOST_UNFILED", most)
+    events = await source(broker, topic)
+    async with member(broker, events, tmp_path / "one", 0) as first:
+        first.puts(b"bob", b"1", 5)
+        await first.state.flush()
+        first.puts(b"eve", b"1", 6)
+        await first.state.flush()
+        first.puts(b"bob", b"2", 7, tag=b"tag")
+        await first.state.flush()
+        copytree(tmp_path / "one", tmp_path / "crashed")
+        assert (b"2", b"1") == (first.has(b"bob"), first.has(b"eve"))
+        assert [((events, 0), b"bob")] == first.state.tagged(b"tag")
+    with sqlite3.connect(tmp_path / "crashed" / GROUP / f"{events}-0.sqlite") as file:
+        assert filed == [key for (key,) in file.execute("SELECT key FROM entries ORDER BY key")]
+    file.close()
+
+    async with member(broker, events, tmp_path / "crashed", 0) as again:
+        assert (b"2", b"1") == (again.has(b"bob"), again.has(b"eve"))
+    async with member(broker, events, tmp_path / "one", 0) as again:
+        assert 1 == again.state.count((events, 0), b"b")
 
 
 async def test_a_file_of_a_changelog_that_was_made_anew_is_read_anew(own_broker: Broker, tmp_path: Path) -> None:
