@@ -115,7 +115,8 @@ def inversions(run: Run) -> Iterator[str]:
 
 def worst_repeats(run: Run) -> list[Crash]:
     """What each stop of a member led to, the most repeats first."""
-    counted = Counter(each.stop for each in _repeats(run) if each.cause == "stop")
+    repeated = {(each.stop, _event(each.again)) for each in _repeats(run) if each.cause == "stop"}
+    counted = Counter(stop for stop, _ in repeated)  # of events: one may have come twice before the stop, too
     crashes = [Crash(stop, counted[stop], _unconfirmed(run, stop)) for stop in run.stops]
     return sorted(crashes, key=lambda crash: crash.repeats, reverse=True)
 
