@@ -6,7 +6,7 @@ import pytest
 
 from tests.chaos.checkers import judge, worst_repeats
 from tests.chaos.checkers.run import NEXT_CALL, ON_THE_WIRE, WAKING, Run
-from tests.chaos.ledger import Committed, Erasure, Fate
+from tests.chaos.ledger import Committed, Erasure, Fate, Fault
 from tests.chaos.told import ADA, BOB, CALL, LAG, SLEEP, VENDOR, WOKEN, A, B, Told, found
 
 # repeated after commit
@@ -191,6 +191,19 @@ def test_what_no_commit_could_follow_may_come_again(kind: str, repeats: int) -> 
 
     told.faults.clear()
     told.fault(kind, 1.0 + CALL + LAG + 0.01, 5.0)
+    assert 1 == len(found("repeats", told))
+
+
+@pytest.mark.parametrize("door, repeats", [(A, 0), (B, 1)])
+def test_what_a_starved_member_did_not_commit_may_come_again(door: str, repeats: int) -> None:
+    """One to which the machine left no time; that of another explains nothing."""
+    told = repeated()
+    for each in (A, B):
+        told.member("started", at=0.0, door=each)
+    told.faults.append(Fault("starved", 1.0 + LAG, 5.0, detail=f"member at {door}"))
+    assert repeats == len(found("repeats", told))
+
+    told.faults[0] = replace(told.faults[0], at=1.0 + CALL + LAG + 0.01)
     assert 1 == len(found("repeats", told))
 
 

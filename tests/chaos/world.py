@@ -26,6 +26,7 @@ from tests.kafka.cluster import Cluster
 
 SESSION = 6.0  # seconds, the least that the product allows
 LOOK_SECONDS = 0.5  # between two looks at the members
+STARVED_SECONDS = 1.0  # that a member takes to say how it is: then the machine has left it no time for anything else
 FULL = 64 * 1024  # bytes: beyond them no file of a member without a disk grows
 KEY = "a-long-secret"
 BROKERS_TIME = {"message.timestamp.type": "LogAppendTime"}  # of a topic: members' clocks are stepped
@@ -196,11 +197,15 @@ class World:
                 await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self, client: httpx.AsyncClient, member: Member) -> None:
+        since = time.time()
         try:
             answer = await client.get(f"http://127.0.0.1:{member.port}/state.json")
             found = answer.json()["destinations"]
         except (httpx.HTTPError, ValueError, KeyError):
             return
+        finally:
+            if time.time() - since >= STARVED_SECONDS and member in self.alive:
+                self.note_fault("starved", since, detail=self.members[member])
         held = {
             name: sorted(f"{each['topic']}/{each['partition']}" for each in state.get("partitions", ()))
             for name, state in found.items()

@@ -75,7 +75,7 @@ def letters(run: Run) -> Iterator[str]:
 def _too_many_interrupted(run: Run, destination: str, times: list[float]) -> Iterator[str]:
     """Letters of calls that the vendor answered or never saw, beyond what stops and broker faults can interrupt."""
     stops = [stop.at for stop in run.stops if stop.destination == destination]
-    causes = sorted([*stops, *(fault.at for fault in run.hindrances)])
+    causes = sorted([*stops, *(fault.at for fault in run.hindrances())])
     for number, at in enumerate(times, 1):
         most = run.terms[destination].concurrency * bisect_right(causes, at)
         if number > most:

@@ -97,7 +97,7 @@ def erasure(run: Run) -> Iterator[str]:
 def _known_to(run: Run, taken: Taken, at: float) -> float:
     """When the member at this door must have known of an erasure of that time."""
     known = at + FOLLOWING
-    for fault in run.hindrances:
+    for fault in run.hindrances():
         if fault.at <= known and fault.until >= at:
             known = max(known, fault.until + AFTER_FAULT)
     for stop in run.stops:
@@ -196,7 +196,7 @@ def _miscounted(run: Run, where: tuple[str, str, int], final: Committed) -> Iter
     taken = sum(bool(run.takings(destination, record)) for record in mine)
     buried = sum(Place(*where, record.offset) in run.letters for record in mine)
     erased = sum(run.may_be_erased(record) for record in mine)
-    calm = not run.stops and not run.hindrances
+    calm = not run.stops and not run.hindrances()
     again = 0 if calm or run.terms[destination].repeatable else taken  # found in the journal
     said = final.totals
     delivered = said.get("delivered", 0) + said.get("coalesced", 0)

@@ -41,7 +41,8 @@ def repeats(run: Run) -> Iterator[str]:
       reached just then, as an event may take several calls: the vendor's doing;
     - where its member was killed, frozen or ended badly with the call in flight, or before a commit could follow the
       answer: within `commit_every`, a second, and what a plain client had to wait for the broker at that time;
-    - where the broker, or a full disk, kept commits from being made when one would have followed.
+    - where the broker, or a full disk, kept commits from being made when one would have followed; or a machine on which
+      the member took a second and more to say how it is: then it reads answers too late, too.
     A call that must not be repeated never comes twice, whatever happened.
     """
     for each in _repeats(run):
@@ -115,7 +116,8 @@ def inversions(run: Run) -> Iterator[str]:
 
 def worst_repeats(run: Run) -> list[Crash]:
     """What each stop of a member led to, the most repeats first."""
-    counted = Counter(each.stop for each in _repeats(run) if each.cause == "stop")
+    repeated = {(each.stop, _event(each.again)) for each in _repeats(run) if each.cause == "stop"}
+    counted = Counter(stop for stop, _ in repeated)  # of events: one may have come twice before the stop, too
     crashes = [Crash(stop, counted[stop], _unconfirmed(run, stop)) for stop in run.stops]
     return sorted(crashes, key=lambda crash: crash.repeats, reverse=True)
 
@@ -162,8 +164,8 @@ def _judged(run: Run, first: Taken, again: Taken, stops: Mapping[tuple[str, str]
             for stop in stops.get((first.destination, door), ()):
                 if stop.how == "frozen" and _replaced(first, again, stop, session):
                     return Repeat(first, again, "fenced", stop)
-    for fault in run.hindrances:
-        since = run.committed_since(first.destination, fault.at)
+    for fault in run.hindrances(first.destination, first.door):
+        since = run.committed_since(first.destination, fault.at, first.door)
         if since <= first.answered and first.at <= fault.until + session + WAKING and fault.at <= again.at:
             return Repeat(first, again, "broker")
     return Repeat(first, again, "")

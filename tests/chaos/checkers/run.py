@@ -8,7 +8,7 @@ from functools import cached_property
 from math import inf
 from typing import Literal, NamedTuple, TypeAlias
 
-from tests.chaos.ledger import Committed, Erasure, Ledger, Letter, Life, Taken, Written
+from tests.chaos.ledger import Committed, Erasure, Fault, Ledger, Letter, Life, Taken, Written
 from tests.e2e.members import offsets
 
 ROUND_TRIP = 1.0  # seconds that a commit may take on a busy machine, where a plain client's question takes no longer
@@ -69,7 +69,17 @@ class Run:
         for record in ledger.written:
             self.by_partition[record.topic, record.partition].append(record)
         self.erasures: dict[str, Erasure] = {each.contact: each for each in ledger.erasures}
-        self.hindrances = [fault for fault in ledger.faults if fault.kind.startswith(HINDERING)]
+        self._hindrances = [fault for fault in ledger.faults if fault.kind.startswith(HINDERING)]
+        self._starved: defaultdict[str, list[Fault]] = defaultdict(list)
+        for fault in ledger.faults:
+            if fault.kind == "starved":
+                self._starved[fault.detail].append(fault)
+        self._members = {(name, door): life.member for life in ledger.lives for name, door in life.doors.items()}
+
+    def hindrances(self, destination: str = "", door: str = "") -> list[Fault]:
+        """What kept commits from being made: those of everybody, and those of the member at this door."""
+        member = self._members.get((destination, door))
+        return self._hindrances + (self._starved[member] if member else [])
 
     def wanted(self) -> Iterator[tuple[Place, Written]]:
         """Each record with each destination that must deliver or bury it."""
@@ -146,7 +156,7 @@ class Run:
                 until = next((each.at for each in self.ledger.lives[number:] if _ends_sleep(each, life.member)), inf)
             for destination, door in life.doors.items():
                 in_flight = {each.call for each in self.at_door[destination, door] if _in_flight(each, life.at)}
-                since = self.committed_since(destination, life.at)
+                since = self.committed_since(destination, life.at, door)
                 found.append(Stop(life.member, destination, door, how, life.at, until, len(in_flight), since))
         return found
 
@@ -156,14 +166,14 @@ class Run:
             return True
         return any(each.fate == "killed" and each.member == ended.member for each in self.ledger.lives)
 
-    def committed_since(self, destination: str, at: float) -> float:
+    def committed_since(self, destination: str, at: float, door: str) -> float:
         """What was answered before this time was committed by *at*: a turn of the commits, and a round trip.
 
         Where a fault kept commits from being made, it is as much before the fault.
         """
         lag = self.terms[destination].commit_every + ROUND_TRIP + self._slowness(at)
         since = at - lag
-        for fault in reversed(self.hindrances):
+        for fault in sorted(self.hindrances(destination, door), key=lambda fault: fault.at, reverse=True):
             if fault.at <= at and fault.until >= since:
                 since = min(since, fault.at - lag)
         return since
