@@ -50,7 +50,7 @@ def options(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code."""
-    gc.set_threshold(20_000)  # what is imported stays: at the usual 700, looking through it is a tenth of a start
+    gc.set_threshold(20_000)  # what is imported stays: no need to look through it again and again
     given = sys.argv[1:] if arguments is None else arguments
     command = [each for each in given if each != "--debug"]
     sys.exit(run(command or ["--help"], debug="--debug" in given))
