@@ -73,7 +73,8 @@ def arguments() -> argparse.Namespace:
         "--program",
         action="append",
         default=[],
-        metavar="COMMAND",
+        nargs=2,
+        metavar=("NAME", "COMMAND"),
         help="measure this too, in A to E; {bootstrap}, {topic}, {group}, {url}, {in_flight} are filled in; repeatable",
     )
     given = parser.parse_args()
@@ -84,7 +85,7 @@ def arguments() -> argparse.Namespace:
         repeat=given.repeat or (1 if given.quick else usual.repeat),
         quick=given.quick,
         profile=given.profile,
-        others=[other(command) for command in given.program],
+        others=[other(name, command) for name, command in given.program],
     )
     return given
 
@@ -96,8 +97,7 @@ def measure(given: argparse.Namespace) -> int:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crmstream-bench-")))
         say("starting a broker" if not given.bootstrap else f"using the broker at {given.bootstrap}")
         own = None if given.bootstrap else stack.enter_context(running_broker(folder / "broker"))
-        bench = Bench(own or Broker(given.bootstrap), folder)
-        sections = [BENCHMARKS[name](bench, given.asked) for name in given.names or BENCHMARKS]
+        sections, failures = measured(Bench(own or Broker(given.bootstrap), folder), given)
         file = results.write(
             sections,
             machine=machine,
@@ -106,10 +106,23 @@ def measure(given: argparse.Namespace) -> int:
         )
     print(file.read_text(encoding="utf-8"))
     say(f"written to {file.parent.name}/{file.name}, and {file.stem}.json beside it")
-    short = [shortfall for section in sections for shortfall in section.shortfalls]
-    for shortfall in short:
-        say(shortfall)
-    return 1 if short and not given.quick else 0
+    shortfalls = [shortfall for section in sections for shortfall in section.shortfalls]
+    for text in (*shortfalls, *failures):
+        say(text)
+    return 1 if failures or (shortfalls and not given.quick) else 0
+
+
+def measured(bench: Bench, given: argparse.Namespace) -> tuple[list[Section], list[str]]:
+    """What each benchmark found, and why some found nothing: one that fails is of no concern to the others."""
+    sections: list[Section] = []
+    failures: list[str] = []
+    for name in given.names or BENCHMARKS:
+        try:
+            sections.append(BENCHMARKS[name](bench, given.asked))
+        except Failed as failure:
+            failures.append(f"{name} has no figures: {failure}")
+            say(failures[-1])
+    return sections, failures
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ class Bench:
     @contextmanager
     def started(self, subject: Subject, task: Task) -> Iterator[Running]:
         """*subject* at work."""
-        with running(subject.command(task), self.folder) as process:
+        with running(subject.command(task), self.folder, subject.cwd) as process:
             yield process
 
     def task(self, scenario: Scenario, topic: str, vendor: Vendor, group: str | None = None) -> Task:

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.bench import Asked, Bench, say
 from benchmarks.processes import Failed, Used, running
 from benchmarks.results import FOLDER, Section
-from benchmarks.sandbox import running_sandbox, told
+from benchmarks.sandbox import running_sandbox
 from benchmarks.subjects import running_with
 
 CONTACTS, QUICK_CONTACTS = 200_000, 10_000
@@ -57,17 +57,17 @@ def measure(bench: Bench, asked: Asked) -> Section:
 def measured(bench: Bench, count: int, profile: Path | None = None) -> Run:
     """One run of the program. Raises Failed where not every contact arrived once."""
     topic, group = bench.topic(count, count), bench.group()
-    with running_sandbox("splio_files") as settings:
+    with running_sandbox("splio_files") as sandbox:
         configuration = {
             "kafka": {"bootstrap_servers": bench.broker.bootstrap},
             "source": {"topics": [topic], "group": group, "remember_traits": False},
             "state": {"folder": str(bench.folder / group)},
             "server": {"port": None},
-            "destinations": {"splio": settings},
+            "destinations": {"splio": sandbox.settings},
         }
         with running(running_with(configuration, bench.folder, profile=profile), bench.folder) as process:
             used = process.wait()
-        log = told(settings, "log")
+        log = sandbox.told("log")
     imported = [entry for entry in log if entry["method"] == "IMPORT"]
     if len(imported) != count or len({entry["body"]["email"] for entry in imported}) != count:
         raise Failed(f"{len(imported)} rows of {count} contacts arrived")

@@ -48,7 +48,7 @@ class Broker:
 
     def cpu_seconds(self) -> float | None:
         """What it used so far; None where it is not ours."""
-        return None if self.process is None else _cpu_seconds(Path(f"/proc/{self.process}/stat"))
+        return None if self.process is None else cpu_seconds(Path(f"/proc/{self.process}/stat"))
 
 
 @contextmanager
@@ -130,14 +130,14 @@ def running_vendor(
 class Running:
     """A process alone on its core, and what it uses."""
 
-    def __init__(self, command: Sequence[str], folder: Path) -> None:
+    def __init__(self, command: Sequence[str], folder: Path, cwd: Path | None = None) -> None:
         self.name = " ".join(command[:4])
         self._output = folder / "output.txt"
         self.began = time.perf_counter()
         with self._output.open("wb") as file:
             self._process = subprocess.Popen(
                 _pinned(PROGRAM_CORE, *command),
-                cwd=folder,
+                cwd=cwd or folder,
                 env=os.environ | {"PYTHONPATH": str(ROOT)},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
@@ -201,13 +201,13 @@ class Running:
             self._used = Used(seconds, cpu, self._main_thread, self._peak)
         else:
             self._peak = max(self._peak, _peak_bytes(pid))
-            self._main_thread = _cpu_seconds(self._stat)
+            self._main_thread = cpu_seconds(self._stat)
 
 
 @contextmanager
-def running(command: Sequence[str], folder: Path) -> Iterator[Running]:
-    """A process that does not outlive the block. Its output is in *folder*, which is also where it runs."""
-    process = Running(command, folder)
+def running(command: Sequence[str], folder: Path, cwd: Path | None = None) -> Iterator[Running]:
+    """A process that does not outlive the block. Its output is in *folder*, where it runs unless *cwd* is given."""
+    process = Running(command, folder, cwd)
     try:
         yield process
     finally:
@@ -234,7 +234,7 @@ def _pinned(core: int, *command: str) -> list[str]:
     return ["taskset", "-c", str(core), *command]
 
 
-def _cpu_seconds(stat: Path) -> float:
+def cpu_seconds(stat: Path) -> float:
     """User and system time of a process or a thread: fields 14 and 15 of proc(5), counted past the name in brackets."""
     fields = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICK

@@ -36,6 +36,7 @@ class Subject:
     ordered: bool = True  # promises that a contact's events arrive in order
     ends: bool = True  # by itself, when all that the topic holds is delivered
     slow: bool = False  # gets fewer events
+    cwd: Path | None = None  # where it runs, if not in the task's folder
 
 
 def program(*, drain: bool = True) -> Subject:
@@ -82,7 +83,7 @@ def plain(client: str) -> Subject:
     return Subject(f"aiokafka + {client}", command, ordered=ordered, slow=ordered)
 
 
-def other(template: str) -> Subject:
+def other(name: str, template: str) -> Subject:
     """Any program, by a command line with `{bootstrap}`, `{topic}`, `{group}`, `{url}`, `{in_flight}` in it."""
     words = shlex.split(template)
 
@@ -91,7 +92,7 @@ def other(template: str) -> Subject:
         return [word.format(**values) for word in words]
 
     command(Task("", "", "", "", 0, Path()))  # raises KeyError here for a name that there is not
-    return Subject(Path(words[0]).name, command, ordered=False, ends=False)
+    return Subject(name, command, ordered=False, ends=False, cwd=Path.cwd())
 
 
 CRMSTREAM = program()

@@ -97,13 +97,13 @@ def test_another_program_is_one_command_line(tmp_path: Path) -> None:
     """What it is to do is filled in; a name that there is not is an error at once."""
     task = Task("broker:9092", "events", "group 1", "http://vendor", 64, tmp_path)
 
-    program = other("/opt/bin/pipe --set 'from {bootstrap}' --group {group} {topic} {url} {in_flight}")
+    program = other("pipe", "/opt/bin/pipe --set 'from {bootstrap}' --group {group} {topic} {url} {in_flight}")
 
     words = ["/opt/bin/pipe", "--set", "from broker:9092", "--group", "group 1", "events", "http://vendor", "64"]
     assert words == program.command(task)
     assert ("pipe", False, False) == (program.name, program.ordered, program.ends)
     with pytest.raises(KeyError):
-        other("pipe {brokers}")
+        other("pipe", "pipe {brokers}")
 
 
 def test_a_section_is_a_table() -> None:
