@@ -32,7 +32,7 @@ BENCHMARKS: Mapping[str, Callable[[Bench, Asked], Section]] = {
     "bulk": bulk.measure,
     "files": files.measure,
 }
-FURTHER = [name for name in ("growth", "scaling") if find_spec(f"benchmarks.{name}")]
+FURTHER = [name for name in ("growth", "scaling", "million") if find_spec(f"benchmarks.{name}")]
 """Commands of their own, with options of their own: modules with a `main` that gives the exit code."""
 
 QUICK_EVENTS = 20_000

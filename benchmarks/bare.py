@@ -51,7 +51,7 @@ LINES = "".join(f"{name}: {value}\r\n" for name, value in FIELDS.items())
 REQUEST = f"PUT {PATH} HTTP/1.1\r\nhost: 127.0.0.1\r\n{LINES}\r\n".encode() + BODY
 
 
-class Task:
+class Remaining:
     """How many requests are still to be sent and to be answered, all connections together."""
 
     def __init__(self, requests: int) -> None:
@@ -74,8 +74,8 @@ class Task:
 class Caller(asyncio.Protocol):
     """One connection with one request in flight, like the program's: what is pipelined would cost the vendor less."""
 
-    def __init__(self, task: Task) -> None:
-        self.task = task
+    def __init__(self, remaining: Remaining) -> None:
+        self.remaining = remaining
         self.received = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -84,7 +84,7 @@ class Caller(asyncio.Protocol):
 
     def begin(self) -> None:
         """Send the first."""
-        if self.task.next():
+        if self.remaining.next():
             self.transport.write(REQUEST)
 
     def data_received(self, data: bytes) -> None:
@@ -92,15 +92,15 @@ class Caller(asyncio.Protocol):
         self.received += len(data)
         if self.received == len(ACCEPTED):
             self.received = 0
-            if self.task.answered():
+            if self.remaining.answered():
                 self.transport.write(REQUEST)
 
 
 class Streams(Caller):
     """One connection by HTTP/2 with all requests in flight, like the program's."""
 
-    def __init__(self, task: Task, in_flight: int) -> None:
-        super().__init__(task)
+    def __init__(self, remaining: Remaining, in_flight: int) -> None:
+        super().__init__(remaining)
         self.in_flight = in_flight
         self.stream = -1
         self.rest = b""
@@ -109,7 +109,7 @@ class Streams(Caller):
     def begin(self) -> None:
         """Send the first ones."""
         self.transport.write(PREFACE + OPENING)
-        self.transport.write(b"".join(self.request() for _ in range(self.in_flight) if self.task.next()))
+        self.transport.write(b"".join(self.request() for _ in range(self.in_flight) if self.remaining.next()))
 
     def request(self) -> bytes:
         """The frames of one more."""
@@ -121,7 +121,7 @@ class Streams(Caller):
         data = self.rest + data
         end = 0
         for kind, flags, _, _, end in frames(data):  # noqa: B007
-            if kind == DATA and flags & END_STREAM and self.task.answered():
+            if kind == DATA and flags & END_STREAM and self.remaining.answered():
                 self.transport.write(self.request())
             elif kind == SETTINGS and not flags & ACK:
                 self.transport.write(frame(SETTINGS, ACK, 0))
@@ -130,21 +130,21 @@ class Streams(Caller):
 
 async def load(port: int, requests: int, in_flight: int, tls: Path | None, *, http2: bool) -> None:
     """Send *requests*, *in_flight* at a time, and return when all are answered."""
-    task = Task(requests)
+    remaining = Remaining(requests)
     callers: list[Caller]
     context = ssl.create_default_context(cafile=tls / "ca.pem") if tls else None
     if context and http2:
         context.set_alpn_protocols(["h2"])
-        callers = [Streams(task, in_flight)]
+        callers = [Streams(remaining, in_flight)]
     else:
-        callers = [Caller(task) for _ in range(in_flight)]
+        callers = [Caller(remaining) for _ in range(in_flight)]
     loop = asyncio.get_running_loop()
     for caller in callers:
         await loop.create_connection(lambda caller=caller: caller, "127.0.0.1", port, ssl=context)
     for caller in callers:
         caller.begin()
     async with asyncio.timeout(120):
-        await task.done.wait()
+        await remaining.done.wait()
     for caller in callers:
         caller.transport.close()
 
