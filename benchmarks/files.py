@@ -1,28 +1,19 @@
-"""`python -m benchmarks.files`: a run of many changed contacts, from a real broker to a real SFTP server.
+"""A run of many changed contacts, from a real broker to a real SFTP server.
 
-Ten times as many contacts must not need ten times the memory. All contacts are new; the stand-in runs in a process of
-its own, imports the files, and judges what it holds in the end.
+Ten times as many contacts must not need ten times the memory. All contacts are new; the stand-in imports the files, and
+judges what it holds in the end.
 """
 
-import argparse
-import os
-import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from subprocess import PIPE, Popen
-from typing import Any
 
-import httpx
-import yaml
+from benchmarks.bench import Asked, Bench, say
+from benchmarks.processes import Failed, Used, running
+from benchmarks.results import FOLDER, Section
+from benchmarks.sandbox import running_sandbox
+from benchmarks.subjects import running_with
 
-from benchmarks.processes import OTHER_CORE, Broker, Failed, Used, run, running_broker
-from benchmarks.scenarios import Bench
-
-CONTACTS = 200_000
+CONTACTS, QUICK_CONTACTS = 200_000, 10_000
 FEWER = 10  # times fewer, for comparison
 ROWS = 100_000  # what a figure is about
 
@@ -35,67 +26,50 @@ class Run:
     files: int
     used: Used
 
-    def __str__(self) -> str:
+    def row(self) -> dict[str, str]:
+        """As people read it."""
         each, cpu = (seconds / self.contacts * ROWS for seconds in (self.used.seconds, self.used.cpu_seconds))
-        return (
-            f"{self.contacts:,} changed contacts in {self.files} files:"
-            f" {each:.1f} s for {ROWS:,} rows, start-up and reading included, {cpu:.1f} s of them CPU;"
-            f" peak {self.used.peak_bytes / 1e6:.0f} MB"
-        )
+        return {
+            "changed contacts": f"{self.contacts:,}",
+            "files": str(self.files),
+            f"seconds for {ROWS:,} rows": f"{each:.1f}",
+            "of them CPU": f"{cpu:.1f}",
+            "peak MB": f"{self.used.peak_bytes / 1e6:.0f}",
+        }
 
 
-@contextmanager
-def running_universe() -> Iterator[dict[str, Any]]:
-    """The settings that reach a stand-in on the other core, as `crmstream sandbox splio_files` prints them."""
-    pinned = ["taskset", "-c", str(OTHER_CORE), sys.executable, "-m", "stream"]
-    with Popen([*pinned, "sandbox", "splio_files", "--port", "0"], stdout=PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            written: dict[str, Any] = yaml.load(process.stdout.readline(), yaml.BaseLoader)["splio_files"]  # noqa: S506
-            yield written
-        finally:
-            process.terminate()
+def measure(bench: Bench, asked: Asked) -> Section:
+    """Few, then many."""
+    contacts = QUICK_CONTACTS if asked.quick else CONTACTS
+    runs = [measured(bench, count) for count in (contacts // FEWER, contacts)]
+    if asked.profile:
+        FOLDER.mkdir(exist_ok=True)
+        measured(bench, contacts, FOLDER / "profile-files.pstats")
+    return Section(
+        name="files",
+        title="Contact files by SFTP",
+        rows=[run.row() for run in runs],
+        remarks=["From the program's start to its end: start-up and reading are in it."],
+        figures=[asdict(run) for run in runs],
+    )
 
 
 def measured(bench: Bench, count: int, profile: Path | None = None) -> Run:
     """One run of the program. Raises Failed where not every contact arrived once."""
-    topic = bench.topic(count, count)
-    with running_universe() as universe:
+    topic, group = bench.topic(count, count), bench.group()
+    with running_sandbox("splio_files") as sandbox:
         configuration = {
             "kafka": {"bootstrap_servers": bench.broker.bootstrap},
-            "source": {"topics": [topic], "group": f"files-{time.time_ns()}", "remember_traits": False},
-            "state": {"folder": str(bench.folder / f"state-{time.time_ns()}")},
+            "source": {"topics": [topic], "group": group, "remember_traits": False},
+            "state": {"folder": str(bench.folder / group)},
             "server": {"port": None},
-            "destinations": {"splio": universe},
+            "destinations": {"splio": sandbox.settings},
         }
-        file = bench.folder / "crmstream.yaml"
-        file.write_text(yaml.safe_dump(configuration, sort_keys=False), encoding="utf-8")
-        used = run("stream", "run", "-c", file, "--drain", folder=bench.folder, profile=profile)
-        log = httpx.get(f"{universe['base_url']}/_sandbox/log", timeout=120, trust_env=False).json()
+        with running(running_with(configuration, bench.folder, profile=profile), bench.folder) as process:
+            used = process.wait()
+        log = sandbox.told("log")
     imported = [entry for entry in log if entry["method"] == "IMPORT"]
     if len(imported) != count or len({entry["body"]["email"] for entry in imported}) != count:
         raise Failed(f"{len(imported)} rows of {count} contacts arrived")
+    say(f"files: {count:,} contacts in {used.seconds:.1f} s, peak {used.peak_bytes / 1e6:.0f} MB")
     return Run(count, len({entry["target"] for entry in imported}), used)
-
-
-def main() -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.files", description=__doc__)
-    parser.add_argument("--contacts", type=int, default=CONTACTS)
-    parser.add_argument("--bootstrap", metavar="HOST:PORT", help="a broker to use and litter instead of our own")
-    parser.add_argument("--profile", type=Path, help="one more run under cProfile, kept in this file")
-    given = parser.parse_args()
-    os.sched_setaffinity(0, {OTHER_CORE})
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crmstream-files-")))
-        own = None if given.bootstrap else stack.enter_context(running_broker(folder / "broker"))
-        bench = Bench(own or Broker(given.bootstrap), folder)
-        for count in (given.contacts // FEWER, given.contacts):
-            print(measured(bench, count), flush=True)
-        if given.profile:
-            measured(bench, given.contacts, given.profile.absolute())
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,21 +11,24 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from benchmarks.vendor import out_of_order
+from benchmarks.arrivals import out_of_order
 
 PARTITIONS = 12
+PACE = 0.001  # seconds between two looks at what is due
 SEED = 7
 
 FIRST_NAMES = ("Ada", "Björn", "Chloé", "Dmitri", "Esra", "Fatima", "Grace", "Hiroshi", "Inés", "Jack")
 LAST_NAMES = ("Andersson", "Brown", "Costa", "Dubois", "Evans", "Fischer", "García", "Hughes", "Ito", "Jones", "Kaya")
+VIEWED = {"type": "track", "event": "Page Viewed"}
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def events(count: int, contacts: int) -> Iterator[tuple[int, bytes]]:
-    """*count* identify events of 600 to 1,000 bytes, each with its contact, numbered from 0 in their order.
+def events(count: int, contacts: int, one_in: int = 1) -> Iterator[tuple[int, bytes]]:
+    """*count* events of 600 to 1,000 bytes, each with its contact.
 
-    Contacts take turns in rounds, in a new random order each round, so all have equally many: were it left to chance,
-    the end of a run would measure how much the busiest contact has left.
+    One in *one_in* is an identify, numbered from 0 in their order; the others are of a kind that the vendor does not
+    get. Contacts take turns in rounds, in a new random order each round, so all have equally many: were it left to
+    chance, the end of a run would measure how much the busiest contact has left.
     """
     chance = random.Random(SEED)
     order = list(range(contacts))
@@ -33,10 +36,11 @@ def events(count: int, contacts: int) -> Iterator[tuple[int, bytes]]:
         if number % contacts == 0:
             chance.shuffle(order)
         contact = order[number % contacts]
-        yield contact, event(number, contact, chance)
+        taken, rest = divmod(number, one_in)
+        yield contact, event(taken, contact, chance, {} if rest == 0 else VIEWED)
 
 
-def event(number: int, contact: int, chance: random.Random) -> bytes:
+def event(number: int, contact: int, chance: random.Random, changes: dict[str, str]) -> bytes:
     """An envelope of the datafly dialect. The job title is the number, by which the vendor knows the event."""
     first, last = FIRST_NAMES[contact % len(FIRST_NAMES)], LAST_NAMES[contact % len(LAST_NAMES)]
     return orjson.dumps(
@@ -67,10 +71,11 @@ def event(number: int, contact: int, chance: random.Random) -> bytes:
                 "consent": {"canonical": {"marketing": True, "analytics": contact % 2 == 0}},
             },
         }
+        | changes
     )
 
 
-def produce(bootstrap: str, topic: str, count: int, contacts: int) -> None:
+def produce(bootstrap: str, topic: str, count: int, contacts: int, one_in: int = 1) -> None:
     """Fill *topic*, and read it back.
 
     A contact's events are in one partition; partitions are about equally full. Raises where the log has other events,
@@ -91,7 +96,7 @@ def produce(bootstrap: str, topic: str, count: int, contacts: int) -> None:
             "queue.buffering.max.messages": 0,  # no limit
         }
     )
-    for contact, value in events(count, contacts):
+    for contact, value in events(count, contacts, one_in):
         key = f"user-{contact:05}"
         producer.produce(topic, value, key, partition=contact % PARTITIONS, on_delivery=acknowledged)
         producer.poll(0)
@@ -132,3 +137,22 @@ def create(bootstrap: str, topic: str) -> None:
             return
         time.sleep(0.05)
     raise TimeoutError(f"{topic} has no leaders")
+
+
+def paced(bootstrap: str, topic: str, count: int, contacts: int, rate: float) -> list[float]:
+    """Produce so many events at *rate* a second; when each was handed over, by the machine's monotonic clock."""
+    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 0, "log_level": 3})
+    producer.list_topics(topic, timeout=10)  # so that the first is not kept until it is known where to
+    made = [*events(count, contacts)]
+    handed: list[float] = []
+    begin = time.perf_counter()
+    while len(handed) < count:
+        due = min(count, 1 + int((time.perf_counter() - begin) * rate))
+        for contact, value in made[len(handed) : due]:
+            handed.append(time.perf_counter())
+            producer.produce(topic, value, f"user-{contact:05}", partition=contact % PARTITIONS)
+        producer.poll(0)
+        time.sleep(PACE)
+    if producer.flush(60):
+        raise RuntimeError("the broker did not take every event")
+    return handed

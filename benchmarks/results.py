@@ -1,50 +1,49 @@
-"""What a benchmark leaves behind: all figures as JSON, and a Markdown table. Nothing is measured here."""
+"""What a benchmark leaves behind: all figures as JSON, and Markdown tables. Nothing is measured here."""
 
 import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import orjson
-import yaml
 
-from benchmarks.processes import BROKER, CORES, OTHER_CORE, PROGRAM_CORE, ROOT, Used
-from benchmarks.scenarios import Figures, Scenario
+from benchmarks.processes import BROKER, CORES, OTHER_CORE, PROGRAM_CORE, ROOT
 from stream.settings import load
 
 FOLDER = Path(__file__).parent / "results"
-LIBRARIES = ("crmstream", "aiokafka", "pyreqwest", "httpx", "orjson", "uvloop", "pydantic")
-
-AIM_CPU_US = 80  # per event at 0 ms
-AIM_PEAK_MB = 150
+LIBRARIES = ("crmstream", "aiokafka", "pyreqwest", "httpx", "aiohttp", "orjson", "uvloop", "pydantic")
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """A scenario, measured."""
+class Section:
+    """What one benchmark found: a table, what one must know to read it, and every figure."""
 
-    scenario: Scenario
-    events: int
-    runs: Sequence[Figures]
-    ceiling: float  # requests a second that the vendor takes from a bare loader
-    plain: Figures
-    plain_events: int
+    name: str
+    title: str
+    rows: Sequence[Mapping[str, str]]  # by column
+    remarks: Sequence[str]
+    figures: Any  # whatever JSON can hold, dataclasses too
+    shortfalls: Sequence[str] = ()  # why the figures are not to be trusted
 
-    @property
-    def rate(self) -> float:
-        """The median of the events a second."""
-        return median(run.events_per_second for run in self.runs)
+    def __str__(self) -> str:
+        """As Markdown."""
+        head = [*self.rows[0]]
+        table = [head, ["---"] * len(head), *([row.get(column, "") for column in head] for row in self.rows)]
+        lines = "\n".join(f"| {' | '.join(cells)} |" for cells in table)
+        remarks = "\n".join(f"- {remark}" for remark in (*self.remarks, *self.shortfalls))
+        return f"## {self.title}\n\n{lines}\n\n{remarks}"
 
-    @property
-    def headroom(self) -> float:
-        """How many times the program's rate the vendor takes."""
-        return self.ceiling / self.rate
+
+def spread(figures: Sequence[float], digits: int = 0) -> str:
+    """The median, with the lowest and the highest."""
+    low, middle, high = (f"{each:,.{digits}f}" for each in (min(figures), median(figures), max(figures)))
+    return f"**{middle}** ({low} to {high})" if len(figures) > 1 else f"**{middle}**"
 
 
 def machine() -> dict[str, Any]:
@@ -69,70 +68,33 @@ def versions(*, own_broker: bool) -> dict[str, str]:
     return {
         "commit": commit.stdout.strip() or "unknown",
         "python": platform.python_version(),
-        **{name: version(name) for name in LIBRARIES},
+        **{name: installed(name) for name in LIBRARIES},
         "kafka broker": Path(jars.strip()).parent.name or "not ours",
     }
 
 
+def installed(name: str) -> str:
+    """The version of a package."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
 def effective(file: Path) -> dict[str, Any]:
-    """Every setting the program ran with, secrets hidden."""
-    settings: dict[str, Any] = load(file).model_dump(mode="json")
+    """Every setting the program ran with, secrets hidden; nothing where it did not run."""
+    settings: dict[str, Any] = load(file).model_dump(mode="json") if file.exists() else {}
     return settings
 
 
-def table(results: Sequence[Result]) -> str:
-    """The figures as people read them."""
-    head = (
-        "scenario",
-        "events/s (spread)",
-        "of the ideal",
-        "aim",
-        "CPU µs/event (spread), of it Python's thread",
-        "peak MB",
-        "vendor alone, requests/s",
-        "vendor's core busy",
-        "plain loop: events/s, CPU µs/event, in flight",
-    )
-    rows = [head, ("---",) * len(head), *map(_row, results)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _row(result: Result) -> tuple[str, ...]:
-    scenario, runs, plain = result.scenario, result.runs, result.plain
-    cpu = [run.cpu_us_per_event for run in runs]
-    vendor = median(run.vendor_busy for run in runs)
-    brokers = [run.broker_busy for run in runs if run.broker_busy is not None]
-    broker = median(brokers) if brokers else None
-    return (
-        str(scenario),
-        f"**{result.rate:,.0f}** ({_spread([run.events_per_second for run in runs])})",
-        f"{result.rate / scenario.ideal:.0%} of {scenario.ideal:,.0f}" if scenario.ideal else "-",
-        f"{scenario.aim:,.0f}: {'met' if result.rate >= scenario.aim else 'missed'}",
-        f"**{median(cpu):.0f}** ({_spread(cpu)}), {median(run.python_us_per_event for run in runs):.0f}",
-        f"{max(run.peak_mb for run in runs):.0f}",
-        f"{result.ceiling:,.0f} ({result.headroom:.1f} times)",
-        f"{vendor:.0%} and more: broker not ours"
-        if broker is None
-        else f"{vendor + broker:.0%}, of it broker {broker:.0%}",
-        f"{plain.events_per_second:,.0f}, {plain.cpu_us_per_event:,.0f}, {scenario.plain_in_flight}",
-    )
-
-
-def _spread(figures: Sequence[float]) -> str:
-    return f"{min(figures):,.0f} to {max(figures):,.0f}" if len(figures) > 1 else "one run"
-
-
 def write(
-    results: Sequence[Result],
+    sections: Sequence[Section],
     *,
-    start_up: Used,
     machine: Mapping[str, Any],
     versions: Mapping[str, str],
-    configuration: Mapping[str, Any],
-    effective: Mapping[str, Any],
-    remarks: Sequence[str],
+    configuration: Path,
 ) -> Path:
-    """Write all of it, and give the Markdown's path; the JSON is beside it."""
+    """Write all of it, and give the Markdown's path; the JSON is beside it. *configuration*: of the last run."""
     FOLDER.mkdir(exist_ok=True)
     now = datetime.now(UTC)
     stem = now.strftime("%Y-%m-%d-%H%M%S")
@@ -140,18 +102,13 @@ def write(
         "made_at": now.isoformat(timespec="seconds"),
         "machine": machine,
         "versions": versions,
-        "start_up": asdict(start_up),
-        "configuration": effective,
-        "remarks": remarks,
-        "results": [asdict(each) | {"events_per_second": each.rate, "headroom": each.headroom} for each in results],
+        "configuration": effective(configuration),
+        "sections": sections,
     }
     (FOLDER / f"{stem}.json").write_bytes(orjson.dumps(everything, option=orjson.OPT_INDENT_2))
-    written = yaml.safe_dump(dict(configuration), sort_keys=False)
     parts = [
         f"# Benchmark of {now:%Y-%m-%d %H:%M} UTC",
-        table(results),
-        "\n".join(f"- {remark}" for remark in remarks),
-        f"Configuration of the last run, all that is not default:\n\n```yaml\n{written}```",
+        *map(str, sections),
         f"Machine: {_listed(machine)}.\n\nVersions: {_listed(versions)}.",
     ]
     markdown = FOLDER / f"{stem}.md"

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-FILES = [str(Path(__file__).with_name(name)) for name in ("runtime.txt", "dev.txt")]
+FILES = [str(Path(__file__).with_name(name)) for name in ("runtime.txt", "dev.txt", "bench.txt")]
 SERVICE = "https://api.osv.dev/v1/query"
 SECONDS = 45
 

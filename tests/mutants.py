@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[1]
-TREE = ("stream", "schemas", "tests", "pyproject.toml")
+TREE = ("stream", "schemas", "tests", "benchmarks", "pyproject.toml")
 SECONDS = 30  # for one test; a mutant may well hang
 GREEN, RED = 0, 1  # what pytest exits with; anything else (nothing collected, a broken import) proves nothing
 
@@ -43,7 +43,7 @@ class Scratch:
         self.folder = folder
         for name in TREE:
             if (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "results"))
             else:
                 shutil.copy(ROOT / name, folder / name)
         self._environ = os.environ | {"PYTHONPATH": str(folder)}

@@ -21,6 +21,7 @@ class Connections:
 
     connect_timeout: float = 3.0
     keep_alive: bool = True
+    http2: bool = False  # where the other side offers it under TLS
     idle: float = 15.0  # shorter than vendors and what stands before them wait, so that they seldom close first
     proxy: str | None = None
     ca_file: Path | None = None

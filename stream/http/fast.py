@@ -22,7 +22,6 @@ class FastTransport:
     def __init__(self, connections: Connections) -> None:
         builder = (
             ClientBuilder()
-            .http1_only()  # HTTP/2 resends refused streams by itself
             .follow_redirects(False)
             .referer(False)
             .no_proxy()  # else the environment's, even for loopback
@@ -34,6 +33,11 @@ class FastTransport:
             .connect_timeout(timedelta(seconds=connections.connect_timeout))
             .pool_idle_timeout(timedelta(seconds=connections.idle))
         )
+        if connections.http2:  # all calls share a connection, so one that is dead must be found out by asking
+            every = timedelta(seconds=connections.connect_timeout)
+            builder = builder.http2(True).http2_keep_alive_interval(every).http2_keep_alive_timeout(every)
+        else:
+            builder = builder.http1_only()
         if not connections.keep_alive:
             builder = builder.pool_max_idle_per_host(0)
         if connections.proxy:

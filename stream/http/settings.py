@@ -17,6 +17,10 @@ class HttpSettings(Strict):
 
     transport: Literal["fast", "httpx"] = Field("fast", description="the library that makes the calls")
     timeout: Duration = Field(10.0, gt=0, description="how long one call may take, from connecting to the last byte")
+    http2: bool = Field(
+        False,
+        description="speak HTTP/2 where a vendor offers it and calls may be repeated; it bounds the calls in flight",
+    )
     proxy: SecretStr | None = Field(None, description="http://user:password@host:port; the environment's is not used")
     ca_file: Path | None = Field(None, description="PEM file of authorities to trust besides the usual ones")
     cert_file: Path | None = Field(None, description="PEM file of our own certificate, where a vendor wants one")
@@ -32,6 +36,12 @@ class HttpSettings(Strict):
         return proxy
 
     @model_validator(mode="after")
+    def _can_speak(self) -> "HttpSettings":
+        if self.http2 and self.transport != "fast":
+            raise ValueError("http2 needs transport: fast")
+        return self
+
+    @model_validator(mode="after")
     def _in_pairs(self) -> "HttpSettings":
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("cert_file and key_file go together")
@@ -41,12 +51,14 @@ class HttpSettings(Strict):
 def open_transport(settings: HttpSettings, *, keep_alive: bool = True) -> Transport:
     """A transport as the configuration asks for; close it when done. Raises UserError for unreadable files.
 
-    *keep_alive* False for destinations that are not repeatable. A connection gets half of the timeout, 3 s at most,
+    *keep_alive* False for destinations that are not repeatable; they do without HTTP/2 too, as the library sends what
+    the other side refused once more by itself. A connection gets half of the timeout, 3 s at most,
     so that one that is never made is told from an answer that never came.
     """
     connections = Connections(
         connect_timeout=min(3.0, settings.timeout / 2),
         keep_alive=keep_alive,
+        http2=settings.http2 and keep_alive,
         proxy=settings.proxy.get_secret_value() if settings.proxy else None,
         ca_file=settings.ca_file,
         cert_file=settings.cert_file,
