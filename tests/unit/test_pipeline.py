@@ -426,7 +426,7 @@ def test_sending_goes_on_after_a_commit_that_took_longer_than_the_lease() -> Non
 
         async def look() -> None:
             await asyncio.sleep(1.0)
-            line.topic.thinks = 8.0
+            line.topic.thinks = 4.0
             while line.lease.holds(asyncio.get_running_loop().time()):  # noqa: ASYNC110 - nobody sets an event
                 await asyncio.sleep(0.1)
             line.vendor.open.set()
