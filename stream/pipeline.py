@@ -358,9 +358,9 @@ class Pipeline:
             self._meters.commits_ok.inc()
             if self._receipts is not None:
                 self._receipts.note(marks)
-            held = self._lease.holds(sent_at)
+            lapsed = not self._lease.holds(self._loop.time())  # since it was sent, too: senders may sleep
             self._lease.prove(sent_at)
-            if not held:
+            if lapsed:
                 self.delivery.wake()
             return True
 

@@ -423,6 +423,29 @@ def test_nothing_is_sent_before_a_commit_has_proved_the_assignment() -> None:
     run(work())
 
 
+def test_sending_goes_on_after_a_commit_that_took_longer_than_the_lease() -> None:
+    """It was sent in time, but when it is answered the senders are asleep; and no record comes that would wake them."""
+
+    async def work() -> None:
+        line = Line(*records(30), buffer=8)
+
+        async def look() -> None:
+            await asyncio.sleep(1.0)
+            line.topic.thinks = 4.0
+            while line.lease.holds(asyncio.get_running_loop().time()):  # noqa: ASYNC110 - nobody sets an event
+                await asyncio.sleep(0.1)
+            line.vendor.open.set()
+            await asyncio.sleep(1.0)
+            assert 4 == len(line.vendor.taken)
+            line.topic.thinks = 0.01
+            await asyncio.sleep(15.0)
+            assert 30 == len(line.vendor.taken)
+
+        await during(look(), line)
+
+    run(work())
+
+
 class Joining(Topic):
     """One whose partitions are a long time coming."""
 

@@ -21,6 +21,7 @@ class Topic:
         self.committed: list[int] = []
         self.closed_at_commit: list[bool] = []
         self.refuses = False
+        self.thinks = 0.01  # seconds, about a commit
         self.paused = False
         self.partitions = {"events": 1}
         self.rebalancing = False
@@ -62,7 +63,7 @@ class Topic:
 
     async def commit(self, marks: Sequence[Mark]) -> None:
         [mark] = marks
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(self.thinks)
         if self.refuses:
             raise CommitFailed("coordinator")
         self.committed.append(mark.position)
