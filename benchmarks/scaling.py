@@ -23,6 +23,7 @@ import yaml
 from confluent_kafka import ConsumerGroupState
 from confluent_kafka.admin import AdminClient
 
+from benchmarks import places
 from benchmarks.load import create, produce
 from benchmarks.processes import CORES, ROOT, Broker, Failed, running_broker
 
@@ -204,6 +205,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev bench scaling", description=__doc__)
     parser.add_argument("--events", type=int, default=EVENTS)
     parser.add_argument("--repeat", type=int, default=REPEAT)
+    parser.add_argument("--write", action="store_true", help="the figures into benchmarks/README.md, too")
     given = parser.parse_args()
     if len(CORES) < 2:
         print("scaling: needs two cores", file=sys.stderr)
@@ -221,7 +223,10 @@ def main() -> int:
         return 1
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / "scaling.json").write_bytes(orjson.dumps([*map(asdict, one + two)], option=orjson.OPT_INDENT_2))
-    print("\n".join([*table(one, two), "", *conclusions(one, two)]))
+    figures = "\n".join([*table(one, two), "", *conclusions(one, two)])
+    print(figures)
+    if given.write:
+        places.write("scaling", figures)
     return int(gain(one, two) < AIM)
 
 
