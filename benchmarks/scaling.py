@@ -20,7 +20,7 @@ from statistics import median
 
 import orjson
 import yaml
-from confluent_kafka import ConsumerGroupState
+from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from benchmarks import places
@@ -107,12 +107,15 @@ class Ground:
         """Until so many members have their partitions, and a moment more to read something."""
         admin, deadline = AdminClient({"bootstrap.servers": self.broker.bootstrap}), time.monotonic() + 60
         while time.monotonic() < deadline:
-            found = admin.describe_consumer_groups([group])[group].result(10)
+            time.sleep(0.2)
+            try:
+                found = admin.describe_consumer_groups([group])[group].result(10)
+            except KafkaException:  # there is no such group yet
+                continue
             assigned = sum(bool(each.assignment.topic_partitions) for each in found.members)
             if found.state == ConsumerGroupState.STABLE and assigned == members:
                 time.sleep(3)
                 return
-            time.sleep(0.2)
         raise Failed(f"{members} members did not come together in {group}")
 
 
