@@ -16,6 +16,7 @@ from pathlib import Path
 import orjson
 import structlog
 
+from benchmarks import places
 from benchmarks.graph import Line, draw, middle
 from benchmarks.inside import Cost, Size, cost
 
@@ -70,7 +71,9 @@ def main() -> int:
         asked = [series.smaller(by=10) for series in asked]
     found = {series.name: measured(series, 1 if given.quick else given.repeat) for series in asked}
     earlier = orjson.loads(given.beside.read_bytes()) if given.beside else {}
-    write(given.to, asked, found, {name: read(points) for name, points in earlier.items()})
+    table = write(given.to, asked, found, {name: read(points) for name, points in earlier.items()})
+    if given.write:
+        places.write("growth", table)
     grown = [series.name for series in asked if growth(found[series.name]) > series.allowed]
     for name in grown:
         print(f"growth: an event costs {growth(found[name]):.2f} times as much as {name} grow", file=sys.stderr)
@@ -85,6 +88,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a tenth of the events, once: speed is not judged")
     parser.add_argument("--to", type=Path, default=FOLDER, help="folder for what is written (%(default)s)")
     parser.add_argument("--beside", type=Path, metavar="FILE", help="growth.json of an earlier run, drawn as well")
+    parser.add_argument("--write", action="store_true", help="the table into benchmarks/README.md, too")
     parser.add_argument("--point", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -127,8 +131,8 @@ def read(points: Mapping[str, Sequence[Mapping[str, float]]]) -> Points:
     return {int(x): [Cost(**each) for each in costs] for x, costs in points.items()}  # type: ignore[arg-type]
 
 
-def write(folder: Path, asked: Sequence[Series], found: Mapping[str, Points], earlier: Mapping[str, Points]) -> None:
-    """The figures as JSON, a table, and a graph of each series."""
+def write(folder: Path, asked: Sequence[Series], found: Mapping[str, Points], earlier: Mapping[str, Points]) -> str:
+    """The figures as JSON, a table, and a graph of each series. Gives the table."""
     folder.mkdir(parents=True, exist_ok=True)
     everything = {
         name: {str(x): [asdict(each) for each in costs] for x, costs in points.items()}
@@ -146,6 +150,7 @@ def write(folder: Path, asked: Sequence[Series], found: Mapping[str, Points], ea
         lines += [line("before", earlier[series.name])] if series.name in earlier else []
         graph = draw("CPU for one event", series.title, "µs", lines)
         (folder / f"growth-{series.name}.svg").write_text(graph, encoding="utf-8")
+    return table
 
 
 def line(name: str, points: Points) -> Line:

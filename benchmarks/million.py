@@ -10,12 +10,9 @@ import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
+from benchmarks import places
 from stream.core.offsets import MAX_WINDOW, OffsetTracker
-
-README = Path(__file__).parent / "README.md"
-BEGIN, END = "<!-- million: begin -->", "<!-- million: end -->"
 
 COMMIT_EVERY = 0.25  # seconds: `source.commit_every`
 SESSION = 10.0  # seconds: `kafka.session_timeout`
@@ -126,9 +123,7 @@ def main() -> int:
     made = table(single, bulk)
     print(made)
     if given.write:
-        before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
-        _, _, after = rest.partition(END)
-        README.write_text(f"{before}{BEGIN}\n{made}\n{END}{after}", encoding="utf-8")
+        places.write("million", made)
     return 0
 
 

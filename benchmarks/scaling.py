@@ -20,9 +20,10 @@ from statistics import median
 
 import orjson
 import yaml
-from confluent_kafka import ConsumerGroupState
+from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from benchmarks import places
 from benchmarks.load import create, produce
 from benchmarks.processes import CORES, ROOT, Broker, Failed, running_broker
 
@@ -106,12 +107,15 @@ class Ground:
         """Until so many members have their partitions, and a moment more to read something."""
         admin, deadline = AdminClient({"bootstrap.servers": self.broker.bootstrap}), time.monotonic() + 60
         while time.monotonic() < deadline:
-            found = admin.describe_consumer_groups([group])[group].result(10)
+            time.sleep(0.2)
+            try:
+                found = admin.describe_consumer_groups([group])[group].result(10)
+            except KafkaException:  # there is no such group yet
+                continue
             assigned = sum(bool(each.assignment.topic_partitions) for each in found.members)
             if found.state == ConsumerGroupState.STABLE and assigned == members:
                 time.sleep(3)
                 return
-            time.sleep(0.2)
         raise Failed(f"{members} members did not come together in {group}")
 
 
@@ -204,6 +208,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev bench scaling", description=__doc__)
     parser.add_argument("--events", type=int, default=EVENTS)
     parser.add_argument("--repeat", type=int, default=REPEAT)
+    parser.add_argument("--write", action="store_true", help="the figures into benchmarks/README.md, too")
     given = parser.parse_args()
     if len(CORES) < 2:
         print("scaling: needs two cores", file=sys.stderr)
@@ -221,7 +226,10 @@ def main() -> int:
         return 1
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / "scaling.json").write_bytes(orjson.dumps([*map(asdict, one + two)], option=orjson.OPT_INDENT_2))
-    print("\n".join([*table(one, two), "", *conclusions(one, two)]))
+    figures = "\n".join([*table(one, two), "", *conclusions(one, two)])
+    print(figures)
+    if given.write:
+        places.write("scaling", figures)
     return int(gain(one, two) < AIM)
 
 

@@ -390,7 +390,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     broken = False
-    for rate in given.rate or [20.0, 2_000.0, 20_000.0]:
+    for rate in given.rate or [20.0, 200.0, 2_000.0]:
         made = (given.members, 3 * given.members, rate, given.seconds, given.destinations, given.happenings)
         plan = Plan(*made, seed=given.seed)
         found = live(plan)

@@ -8,6 +8,7 @@ from benchmarks import million
 from benchmarks.graph import Line, draw, nice, share
 from benchmarks.growth import SERIES, Points, alone, growth
 from benchmarks.inside import WINDOW, Cost, Size
+from benchmarks.places import filled
 from stream.core.offsets import METADATA_LIMIT
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -76,6 +77,17 @@ def test_a_million_events_a_second_are_added_up() -> None:
     assert "252" == found["commits a second, four of each member"]
     assert "1.00 GB/s" == found["read from the broker (1000 bytes an event)"]
     assert "**40,000**" == found["accounts at Attio, 25 calls a second each"]
+
+
+def test_figures_are_put_into_their_place() -> None:
+    """Whatever was there before, and nothing else is touched."""
+    readme = "head\n<!-- growth: begin -->\nold\n<!-- growth: end -->\ntail\n"
+
+    assert "head\n<!-- growth: begin -->\n| new |\n<!-- growth: end -->\ntail\n" == filled(
+        readme, "growth", "| new |\n"
+    )
+    with pytest.raises(ValueError, match="no place for scaling"):
+        filled(readme, "scaling", "| new |")
 
 
 def test_a_commit_s_text_is_as_long_as_the_product_writes_it() -> None:
