@@ -3,13 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-import pytest
-
 from stream.adapting import AdaptiveDelivery
 from stream.core.concurrency import INITIAL
 from stream.core.outcomes import DELIVERED, Outcome, Retry, Throttled
 from stream.core.records import Batch
-from stream.core.scheduler import Scheduler
 from tests.simulation.clock import run
 from tests.unit.test_delivery import Desk, Vendor
 
@@ -125,21 +122,25 @@ def test_one_key_at_a_time_stays_in_order() -> None:
     assert 2 == vendor.most_in_flight
 
 
-def test_a_call_wakes_no_sender_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All but a few sleep for good: what woke them for each call would cost more than the call."""
-    looks = 0
-    take = Scheduler.take
+def test_a_call_wakes_no_sender_in_vain() -> None:
+    """All but a few sleep for good: what woke them for each call would cost as much as the call."""
+    waits = 0
 
-    def counted(scheduler: Scheduler, now: float) -> Any:
-        nonlocal looks
-        looks += 1
-        return take(scheduler, now)
+    async def work() -> Desk:
+        desk = adapting(Crowded(6, Throttled(1.0)), *CONTACTS[:1000], concurrency=128)
+        create = desk.loop.create_future
 
-    monkeypatch.setattr(Scheduler, "take", counted)
-    desk = after(20.0, Crowded(6, Throttled(1.0)), *CONTACTS[:600], concurrency=128)
+        def counted() -> Any:
+            nonlocal waits
+            waits += 1
+            return create()
 
-    assert {"delivered": 600} == desk.totals
-    assert looks < 2 * 600
+        desk.loop.create_future = counted  # type: ignore[method-assign]
+        await desk.work(30.0)
+        return desk
+
+    assert {"delivered": 1000} == run(work()).totals
+    assert waits < 1500  # one for each answer, a few for pauses, and as many as there are senders
 
 
 def test_a_cancelled_call_is_over() -> None:
