@@ -26,6 +26,10 @@ class AdaptiveDelivery(Delivery):
         if not self._crowded():
             super().wake()
 
+    def share(self, part: float) -> None:
+        """This member makes so great a *part* of its group's calls from now on: the others' change what it measures."""
+        self._adaptive.share(part)
+
     def _crowded(self) -> bool:
         return self.in_flight >= self.concurrency or super()._crowded()
 

@@ -89,6 +89,9 @@ class Delivery:
                 sleeper.set_result(None)
                 return
 
+    def share(self, part: float) -> None:
+        """This member makes so great a *part* of its group's calls from now on."""
+
     async def quiet(self) -> None:
         """Returns when no call and no burial is under way."""
         await self._quiet.wait()

@@ -205,7 +205,9 @@ class Pipeline:
         self.trackers = list(trackers)
         self.assigned = True
         if trackers:
-            self._limits.share(len(trackers) / max(len(trackers), sum(self._source.partitions.values())), now)
+            part = len(trackers) / max(len(trackers), sum(self._source.partitions.values()))
+            self._limits.share(part, now)
+            self.delivery.share(part)
             self._own.set()
         for companion in self._companions:
             await companion.assigned(trackers)

@@ -53,7 +53,7 @@ def distance(found: Figures, best: Figures) -> float:
 
 def measured(behaviour: Behaviour, limit: Callable[[], CallLimit], seeds: Iterable[int] = SEEDS) -> Figures:
     """What a behaviour comes to, on average of the seeds."""
-    runs = [World(behaviour, limit(), seed=seed).live() for seed in seeds]
+    runs = [World(behaviour, limit, seed=seed).live() for seed in seeds]
     return Figures(*(fmean(getattr(run, name) for run in runs) for name in Figures.__slots__))
 
 

@@ -197,6 +197,7 @@ class Behaviour:
     vendor: Callable[[], Vendor]
     best: int  # the fixed setting that the sweep finds best
     rate_limit: float | None = None  # configured, in calls a second
+    members: int = 1  # that call it, each by itself
     load: float | None = None  # calls a second that there are to make; None: always more than can be made
 
 
@@ -224,6 +225,8 @@ BEHAVIOURS = (
     Behaviour("outage, hanging", lambda: Absent(40.0, 60.0, hangs=True), 24),
     Behaviour("one failure in twenty", lambda: Flaky(24, jitter=0.2), 24),
     Behaviour("slow: 1 s", lambda: Workers(32, latency=1.0, jitter=0.2), 32),
+    Behaviour("two members share 24 at once", lambda: Workers(24, jitter=0.2), 12, members=2),
+    Behaviour("three members share 24 at once", lambda: Workers(24, jitter=0.2), 8, members=3),
     Behaviour("own rate limit of 40/s", lambda: Vendor(jitter=0.3), 10, rate_limit=40.0),
     Behaviour("little to do: 30/s", lambda: Workers(20, jitter=0.3), 10, load=30.0),
 )

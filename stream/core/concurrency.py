@@ -25,6 +25,7 @@ from stream.core.rounds import Measured, Rounds
 
 INITIAL = 4  # calls
 WORTH = 0.3
+LEAST = 1 / 3  # part of the calls: less is not told from chance
 SMALLEST, LARGEST = 0.1, 1.0  # steps, as a share of the limit
 FASTEST = 0.5  # step down where hardly a call is answered between refusals
 CLEAR = 0.5  # the largest step that is taken only to be told from chance
@@ -55,6 +56,7 @@ class AdaptiveLimit:
         "_streak",
         "_there",
         "_trying",
+        "_worth",
         "limit",
         "most",
     )
@@ -63,6 +65,7 @@ class AdaptiveLimit:
         self.most = most
         self._rounds = Rounds()
         self._refusals = Refusals()
+        self._worth = WORTH
         self._retreat = SMALLEST
         self._row = 0  # failures since the last answer
         self._row_since = 0.0
@@ -75,6 +78,14 @@ class AdaptiveLimit:
     def in_flight(self) -> int:
         """Calls that began and are not over."""
         return self._rounds.in_flight
+
+    def share(self, part: float) -> None:
+        """The other members of its group make the rest of the calls, and look for a limit as this one does.
+
+        Where calls wait for each other, more of one's own take the vendor away from the others: most of what one member
+        gains is what they lose. So with *part* of the calls only that part of what the wait grows by is seen.
+        """
+        self._worth = 1 - max(part, LEAST) * (1 - WORTH)
 
     def begin(self, now: float) -> None:
         """A call begins."""
@@ -182,7 +193,7 @@ class AdaptiveLimit:
         assert self._there  # noqa: S101 - what it is compared with
         step = log(self.limit / self._kept)
         growth = log(seen.rate / self._there.rate)
-        gain = growth - WORTH * step
+        gain = growth - self._worth * step
         doubt = _together(self._there, seen)
         if self._starting:
             unclear = False

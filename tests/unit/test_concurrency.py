@@ -174,3 +174,18 @@ def test_time_counts_from_anywhere() -> None:
         days.pass_(20.0, workers(16))
 
     assert late.limit.limit == pytest.approx(early.limit.limit, abs=2)
+
+
+@pytest.mark.parametrize("part, gains", [(1.0, True), (0.5, False)])
+def test_what_others_lose_by_it_is_no_gain(part: float, gains: bool) -> None:
+    """Twenty calls of another member wait there too: more of one's own get a larger share of the same rate."""
+
+    def shared(in_flight: int) -> float:
+        return 0.1 * max(1.0, (in_flight + 20) / 20)
+
+    days = Days()
+    days.limit.share(part)
+
+    days.pass_(60.0, shared)
+
+    assert gains == (days.limit.limit > 20)
