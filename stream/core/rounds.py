@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 SHORTEST_SECONDS = 0.05  # that calls are counted for
+GRAIN = 0.001  # seconds: an event loop's clock may show calls that took less as none
 FEW = 1.0  # calls: that so few do not differ is no sign that they never do
 SATURATED = 0.9  # of the limit in flight on average: it is what bounds
 
@@ -97,7 +98,7 @@ class Rounds:
         seconds = now - self._began
         if not self._good or seconds < max(SHORTEST_SECONDS, 0.9 * usual):
             return None
-        mean = max(self._sum / self._calls, 1e-9)
+        mean = max(self._sum / self._calls, GRAIN / self._calls)
         variance = max(0.0, self._squares / self._calls - mean * mean)
         in_flight = self._area / seconds  # on average
         return Measured(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from heapq import heappop, heappush
+from random import Random
 
 import pytest
 
@@ -189,3 +190,42 @@ def test_what_others_lose_by_it_is_no_gain(part: float, gains: bool) -> None:
     days.pass_(60.0, shared)
 
     assert gains == (days.limit.limit > 20)
+
+
+def test_a_clock_of_whole_milliseconds_is_fine_enough() -> None:
+    """Some event loops have no better; calls to a vendor next door are shorter."""
+    limit, now = AdaptiveLimit(16), 1000.0
+    started: list[float] = []
+
+    for call in range(20_000):
+        now += 0.0002
+        shown = round(now, 3)
+        if len(started) == limit.limit:
+            limit.end(started.pop(0), shown, good=1)
+        limit.begin(shown)
+        started.append(shown)
+        if call % 7 == 0:
+            limit.end(started.pop(), shown, good=1)
+
+    assert 1 <= limit.limit <= 16
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_comes_it_stays_within_its_bounds(seed: int) -> None:
+    """Answers, failures, refusals and silence in any order and after any time."""
+    random = Random(seed)
+    limit, now = AdaptiveLimit(random.choice([2, 5, 64])), 0.0
+    started: list[float] = []
+
+    for _ in range(3000):
+        now += random.choice([0.0, 0.0, 0.001, 0.05, 30.0 * (random.random() < 0.01)])
+        if random.random() < 0.01:
+            limit.share(random.random())
+        if started and (len(started) >= limit.limit or random.random() < 0.5):
+            call = started.pop(random.randrange(len(started)))
+            limit.end(call, now, random.choice([0, 1, 1, 7]), refused=random.random() < 0.05)
+        else:
+            limit.begin(now)
+            started.append(now)
+        assert 1 <= limit.limit <= limit.most
+        assert len(started) == limit.in_flight
