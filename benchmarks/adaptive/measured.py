@@ -10,7 +10,7 @@ from benchmarks.adaptive.world import MOST, CallLimit, Figures, Fixed, World
 from stream.core.concurrency import AdaptiveLimit
 
 SEEDS = (1, 2, 3)
-SETTINGS = (*range(1, 17), *range(18, 33, 2), 36, 40, 44, 48, 56, MOST)  # that the sweep tries
+SETTINGS: tuple[int, ...] = (*range(1, 17), *range(18, 33, 2), 36, 40, 44, 48, 56, MOST)  # that the sweep tries
 AS_FAST = 0.98  # of the highest rate: what differs less is as fast
 AIM = 0.1  # how much less of the rate, or more of the latency, may be found
 
