@@ -68,7 +68,8 @@ class Delivery:
         self.destination = destination
         self.scheduler = scheduler
         self.health = health
-        self.concurrency = concurrency
+        self.concurrency = concurrency  # calls that may be in flight now
+        self._senders = concurrency
         self.in_flight = 0  # calls, and burials that await their acknowledgement
         self.filtered: Counter[str] = Counter()  # reasons, for people
         self._limit = limit
@@ -88,7 +89,7 @@ class Delivery:
     async def run(self) -> None:
         """Send until cancelled."""
         async with asyncio.TaskGroup() as senders:
-            for number in range(self.concurrency):
+            for number in range(self._senders):
                 senders.create_task(self._sender(), name=f"sender-{number}")
 
     def wake(self) -> None:
@@ -98,6 +99,9 @@ class Delivery:
             if not sleeper.done():
                 sleeper.set_result(None)
                 return
+
+    def share(self, part: float) -> None:
+        """This member makes so great a *part* of its group's calls from now on."""
 
     async def quiet(self) -> None:
         """Returns when no call and no burial is under way."""
@@ -232,9 +236,9 @@ class Delivery:
     async def _call(self, batch: Batch) -> None:
         """One vendor call, from start to the last settled message."""
         self.health.begin(batch)
+        self._enter()
         if self._idle and self.scheduler.ready:
             self.wake()
-        self._enter()
         try:
             if self._once is not None and not await self._once.begin(batch):
                 return

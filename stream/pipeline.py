@@ -210,6 +210,7 @@ class Pipeline:
         if trackers:
             part = len(trackers) / max(len(trackers), sum(self._source.partitions.values()))
             self._limits.share(part, now, turn_of(trackers[0].partition))
+            self.delivery.share(part)
             self._own.set()
         for companion in self._companions:
             await companion.assigned(trackers)

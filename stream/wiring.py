@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
+from stream.adapting import AdaptiveDelivery
 from stream.core.health import Health
 from stream.core.lease import Lease
 from stream.core.limits import BurialLimit, Limits, Quota, RateLimits
@@ -19,6 +20,7 @@ from stream.core.ranges import RangeTracker
 from stream.core.records import Message
 from stream.core.retry import Backoff
 from stream.core.scheduler import Scheduler
+from stream.core.units import Adaptive
 from stream.delivery import Delivery
 from stream.destinations.base import Calls, Destination, DestinationSettings, Runs, RunSettings
 from stream.gates import gate, merger
@@ -173,7 +175,10 @@ class Wiring:
         if not calls.repeatable:
             beside, journal = await self._journal(name, calls, parts.source)
             companions += (beside, journal)
-        delivery = Delivery(
+        delivery_of, concurrency = Delivery, own.concurrency
+        if isinstance(concurrency, Adaptive):
+            delivery_of, concurrency = AdaptiveDelivery, concurrency.most
+        delivery = delivery_of(
             calls,
             scheduler=Scheduler(
                 ordered=own.ordering == "key",
@@ -184,7 +189,7 @@ class Wiring:
             ),
             health=Health(
                 backoff=Backoff(own.retry.base, own.retry.max, Random()),  # noqa: S311 - jitter
-                concurrency=own.concurrency,
+                concurrency=concurrency,
                 attempts=own.retry.attempts,
                 give_up_after=own.retry.give_up_after,
                 burials=self._burial_limit(),
@@ -193,7 +198,7 @@ class Wiring:
             lease=parts.lease,
             burials=parts.burials,
             meters=parts.meters,
-            concurrency=own.concurrency,
+            concurrency=concurrency,
             gate=parts.gate,
             journal=journal,
             wall=time.time,

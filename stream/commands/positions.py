@@ -102,5 +102,6 @@ def _destination(seen: Sequence[tuple[State, int]], command: Command | None) -> 
         "lag": sum(state["lag"] for state, _ in seen),
         "pending": sum(unsettled for _, unsettled in seen),
         "in_flight": None,
+        "concurrency": None,
         "partitions": [state for state, _ in seen],
     }

@@ -114,7 +114,8 @@ class Health:
         burials: BurialLimit | None = None,
     ) -> None:
         self._backoff = backoff
-        self._row_limit = max(10, concurrency)
+        self.concurrency = concurrency  # calls that may be in flight; may change
+        self._row_limit = max(10, concurrency)  # as it was when the row began
         self._attempts = attempts
         self._give_up_after = give_up_after
         self._burials = burials
@@ -399,6 +400,7 @@ class Health:
         self._row_last = batch
         if not self._row:
             self._row_since = batch.started
+            self._row_limit = max(10, self.concurrency)
         self._row += 1
         if self._row == self._row_limit and self._blocked is None:
             self._probes = 0

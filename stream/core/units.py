@@ -1,10 +1,11 @@
-"""Durations, rates, sizes and shares as people write them in the configuration."""
+"""Durations, rates, sizes, shares and numbers of calls as people write them in the configuration."""
 
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
+from pydantic_core import PydanticKnownError
 
 DURATIONS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 LONGEST = 36_525 * 86400.0  # seconds: clocks and calendars can add it to any time
@@ -56,6 +57,38 @@ def share(text: Any) -> ShareOf:
     raise ValueError(f"{text!r} is not a share of the last so many: write it like 50% of 1000")
 
 
+@dataclass(frozen=True, slots=True)
+class Adaptive:
+    """As many calls in flight as are found to pay, and *most* at most."""
+
+    most: int = 128  # with its connection and both bodies a call takes some tens of KiB
+
+
+def concurrency(given: Any) -> "int | Adaptive":
+    """Calls in flight as `32`, `adaptive` or `{adaptive: 64}` say; raises ValueError that shows the forms."""
+    match given:
+        case Adaptive():
+            return given
+        case "adaptive":
+            return Adaptive()
+        case {"adaptive": most, **others} if not others and (count := _whole(most)) is not None:
+            if count < 2:
+                raise ValueError("adaptive needs two calls or more to find out anything")
+            return Adaptive(count)
+        case _ if (count := _whole(given)) is not None:
+            if count < 1:
+                raise PydanticKnownError("greater_than_equal", {"ge": 1})
+            return count
+    shown = repr(given) if isinstance(given, str) else "it"
+    raise ValueError(f"{shown} is not a number of calls: write it like 32, adaptive or {{adaptive: 64}}")
+
+
+def _whole(given: Any) -> int | None:
+    if isinstance(given, int) and not isinstance(given, bool):
+        return given
+    return int(given) if isinstance(given, str) and re.fullmatch("-?[0-9]{1,9}", given) else None
+
+
 def written(seconds: float) -> str:
     """A duration as people write it: 0.25 is `250ms`, 900 is `15m`."""
     for unit, length in reversed(DURATIONS.items()):
@@ -91,6 +124,24 @@ def _text(form: str) -> WithJsonSchema:
 Duration = Annotated[float, BeforeValidator(_unless_number(duration)), _text(DURATION)]
 Rate = Annotated[float, BeforeValidator(_unless_number(rate)), _text(RATE)]
 Size = Annotated[int, BeforeValidator(_unless_number(size)), _text(SIZE)]
+Concurrency = Annotated[
+    int | Adaptive,
+    BeforeValidator(concurrency),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {"const": "adaptive"},
+                {
+                    "type": "object",
+                    "properties": {"adaptive": {"type": "integer", "minimum": 2}},
+                    "required": ["adaptive"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
 Share = Annotated[
     ShareOf, BeforeValidator(lambda given: given if isinstance(given, ShareOf) else share(given)), _text(SHARE)
 ]

@@ -10,12 +10,14 @@ from pydantic import BaseModel, Field, SecretStr
 from stream.core.outcomes import Outcome
 from stream.core.records import Batch, Fields, Message
 from stream.core.strict import Strict
-from stream.core.units import Duration, Rate, Size
+from stream.core.units import Concurrency, Duration, Rate, Size
 from stream.destinations.values import WebAddress
 from stream.http import Request
 from stream.http.client import Client
 from stream.http.tokens import Token
 from stream.mapping import Mapped, Maps, Preset, compile_mapping
+
+CONCURRENCY = "calls in flight at most; adaptive or {adaptive: 64}: found by measuring"
 
 
 class RetrySettings(Strict):
@@ -57,7 +59,7 @@ class DestinationSettings(Strict):
         description='{field or "*": category}: needs context.consent.canonical.<category> to be true',
         examples=[{"*": "marketing"}],
     )
-    concurrency: int = Field(1, ge=1, description="calls in flight at most")
+    concurrency: Concurrency = Field(1, description=CONCURRENCY)
     rate_limit: Rate | None = Field(None, description="HTTP requests of the whole group; null: none")
     quota: str | None = Field(
         None, min_length=1, description="any name: destinations of the same one share one rate_limit"

@@ -16,10 +16,6 @@ def refused(document: Document) -> Iterator[tuple[Steps, str]]:
         yield ("source", "format"), f": {source['format']} is not supported yet: only json is"
     if "schema_registry" in source:
         yield ("source", "schema_registry"), " is not supported yet: only json events are read"
-    for name in _block(document.tree, "destinations"):
-        given = _block(document.tree, "destinations", name)
-        if given.get("concurrency") == "adaptive" or isinstance(given.get("concurrency"), dict):
-            yield ("destinations", name, "concurrency"), ": adaptive is not supported yet: write a whole number"
 
 
 def _block(tree: Any, *steps: str) -> dict[str, Any]:

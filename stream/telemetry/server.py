@@ -135,6 +135,7 @@ def described(snapshots: Mapping[str, DestinationState]) -> dict[str, Any]:
             "lag": state.lag,
             "pending": state.pending,
             "in_flight": state.in_flight,
+            "concurrency": state.concurrency,
             "partitions": [asdict(partition) for partition in state.partitions],
         }
         for name, state in snapshots.items()

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from stream.core.units import Rate
-from stream.destinations.base import DestinationSettings
+from stream.core.units import Concurrency, Rate
+from stream.destinations.base import CONCURRENCY, DestinationSettings
 from stream.destinations.values import WebAddress
 
 
@@ -16,4 +16,4 @@ class AcmeSettings(DestinationSettings):
     api_key: SecretStr = Field(description="API key that may write contacts")
     base_url: WebAddress = Field("https://api.example.com", description="Acme's address")
     rate_limit: Rate | None = Field(10.0, description="HTTP requests of the whole group")
-    concurrency: int = Field(8, ge=1, description="calls in flight at most")
+    concurrency: Concurrency = Field(8, description=CONCURRENCY)

@@ -41,6 +41,7 @@ def test_the_worlds_were_eventful() -> None:
         "down": 100,
         "refused": 100,
         "throttled": 100,
+        "adapted": 300,
         "blocked": 30,
         "half_open": 50,
         "flaky": 500,

@@ -13,6 +13,8 @@ from random import Random
 
 import orjson
 
+from stream.adapting import AdaptiveDelivery
+from stream.core.concurrency import INITIAL
 from stream.core.health import EARLY_BURIAL, Bury, Health
 from stream.core.lease import Lease
 from stream.core.limits import BurialLimit, RateLimits
@@ -59,6 +61,7 @@ class Plan:
     window: int = 60
     buffer: int = 80
     concurrency: int = 6
+    adaptive: bool = False  # up to so many are found by measuring
     items: int = 1
     coalesce: bool = False
     rate: float | None = None
@@ -106,6 +109,7 @@ def plan(seed: int) -> Plan:
     made.joins = [random.uniform(0, span) for _ in range(random.choice([0, 1, 2]))]
     made.leaves = [random.uniform(0, span) for _ in range(random.choice([0, 0, 1, 2]))]
     made.kills = [random.uniform(0, span) for _ in range(random.choice([0, 0, 1, 2]))]
+    made.adaptive = made.concurrency > 1 and random.random() < 0.5
     return made
 
 
@@ -189,6 +193,8 @@ class World:
         self.vendor_in_flight[member.number] += 1
         if self.vendor_in_flight[member.number] > self.plan.concurrency:
             raise Broken("more calls in flight than allowed")
+        if self.plan.adaptive and self.vendor_in_flight[member.number] > INITIAL:
+            self.happened["adapted"] += 1
         try:
             await asyncio.sleep(self.random.uniform(0, 2) * self.plan.latency)
             return self._verdicts(batch)
@@ -395,7 +401,7 @@ class Member:
             items=made.items, linger=0.05 if made.items > 1 else 0.0, merge=merge if made.coalesce else None
         )
         meters = Meters("sim")
-        delivery = Delivery(
+        delivery = (AdaptiveDelivery if made.adaptive else Delivery)(
             vendor,
             scheduler=scheduler,
             health=health,

@@ -128,6 +128,7 @@ class Desk:
         rate: float | None = None,
         gate: Callable[[Message], str | None] | None = None,
         journal: Intents | None = None,
+        delivery_of: type[Delivery] = Delivery,
         **scheduler: Any,
     ) -> None:
         self.loop = asyncio.get_running_loop()
@@ -140,7 +141,7 @@ class Desk:
         self.health = Health(backoff=Backoff(0.5, 60.0, Random(1)), concurrency=concurrency, attempts=attempts)
         self.health.assign()
         self.scheduler = Scheduler(merge=merger(vendor) if coalesce else None, **scheduler)
-        self.delivery = Delivery(
+        self.delivery = delivery_of(
             vendor,
             scheduler=self.scheduler,
             health=self.health,

@@ -372,6 +372,33 @@ def test_the_row_is_as_long_as_there_are_calls_in_flight() -> None:
     assert day.state is State.SUSPENDED
 
 
+@pytest.mark.parametrize("allowed, calls", [(32, 20), (4, 20), (2, 20)])
+def test_a_row_keeps_the_length_it_began_with(allowed: int, calls: int) -> None:
+    """What may be in flight can change while it is failing: those under way were let in before."""
+    day = Day(concurrency=calls)
+    day.call("key-0", FAILED)
+
+    day.health.concurrency = allowed
+    for number in range(1, calls):
+        assert day.permit is Permit.ALL
+        day.call(f"key-{number}", FAILED)
+
+    assert day.state is State.SUSPENDED
+
+
+def test_the_next_row_is_as_long_as_may_be_in_flight_then() -> None:
+    """Twelve, where it was thirty-two."""
+    day = Day(concurrency=32)
+    day.call("key", FAILED)
+    day.call("other", DELIVERED)
+
+    day.health.concurrency = 12
+    for number in range(12):
+        day.call(f"key-{number}", FAILED)
+
+    assert day.state is State.SUSPENDED
+
+
 def test_a_call_of_many_messages_is_one_failure() -> None:
     """However many it carried."""
     day = Day()

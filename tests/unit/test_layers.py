@@ -18,6 +18,7 @@ LAYERS = [
         "stream.messages",
         "stream.once",
         "stream.delivery",
+        "stream.adapting",
         "stream.pipeline",
         "stream.uploads",
         "stream.runs",

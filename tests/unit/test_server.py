@@ -103,6 +103,7 @@ async def test_the_state_has_the_fields_of_the_contract() -> None:
                 "lag": 7,
                 "pending": 3,
                 "in_flight": 2,
+                "concurrency": 32,
                 "partitions": [place | {"holding": {"offset": 5, "reason": "503"}}],
             }
         },

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from stream.core.units import ShareOf
+from stream.core.units import Adaptive, ShareOf
 from stream.destinations import REGISTRY
 from stream.destinations.attio.settings import AttioSettings
 from tests.unit.configurations import DESTINATIONS, KAFKA, SMALLEST, SOURCE, loaded, refused
 
 NO_ADDRESS = ".base_url: it must be an address like https://api.example.com, without login, query or fragment"
+CALLS = "write it like 32, adaptive or {adaptive: 64}"
 CONTRACT = Path(__file__).with_name("settings_contract.yaml").read_text("utf-8")
 
 
@@ -229,8 +230,10 @@ def test_a_wrong_value_of_source_is_told(tmp_path: Path, key: str, said: str) ->
     "key, said",
     [
         ("    concurrency: 0", ".concurrency must be at least 1"),
-        ("    concurrency: adaptive", ".concurrency: adaptive is not supported yet: write a whole number"),
-        ("    concurrency: {adaptive: 64}", ".concurrency: adaptive is not supported yet: write a whole number"),
+        ("    concurrency: many", ".concurrency: 'many' is not a number of calls: " + CALLS),
+        ("    concurrency: true", ".concurrency: it is not a number of calls: " + CALLS),
+        ("    concurrency: {most: 64}", ".concurrency: it is not a number of calls: " + CALLS),
+        ("    concurrency: {adaptive: 1}", ".concurrency: adaptive needs two calls or more to find out anything"),
         ("    quota: account\n    rate_limit: null", ".quota shares nothing out: it needs a rate_limit"),
         ("    rate_limit: 20", ".rate_limit: '20' is not a rate: write it like 20/s or 600/m"),
         ("    retry: {base: 0s}", ".retry.base must be above 0s"),
@@ -243,6 +246,16 @@ def test_a_wrong_value_of_source_is_told(tmp_path: Path, key: str, said: str) ->
 def test_a_wrong_value_of_a_destination_is_told(tmp_path: Path, key: str, said: str) -> None:
     """In plain words, by the keys of its type."""
     assert f"destinations.attio{said}" == refused(tmp_path, SMALLEST + key + "\n").partition(": ")[2]
+
+
+@pytest.mark.parametrize(
+    "written, concurrency", [("7", 7), ("adaptive", Adaptive(128)), ("{adaptive: 64}", Adaptive(64))]
+)
+def test_calls_in_flight_are_a_number_or_found(tmp_path: Path, written: str, concurrency: int | Adaptive) -> None:
+    """Design section 5; where nothing is said of it, no more than 128 are tried."""
+    settings = loaded(tmp_path, f"{SMALLEST}    concurrency: {written}\n")
+
+    assert concurrency == settings.destinations["attio"].concurrency
 
 
 ANOTHER = "  people: {type: attio, api_key: s3cret, quota: account%s}\n"

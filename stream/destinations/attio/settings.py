@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from stream.core.units import Rate
-from stream.destinations.base import BatchSettings, DestinationSettings
+from stream.core.units import Concurrency, Rate
+from stream.destinations.base import CONCURRENCY, BatchSettings, DestinationSettings
 from stream.destinations.values import Country, Key, WebAddress
 
 ATTRIBUTES = {
@@ -30,7 +30,7 @@ class AttioSettings(DestinationSettings):
     )
     base_url: WebAddress = Field("https://api.attio.com", description="Attio's address")
     rate_limit: Rate | None = Field(20.0, description="HTTP requests of the whole group; Attio takes 25 a second")
-    concurrency: int = Field(32, ge=1, description="calls in flight at most")
+    concurrency: Concurrency = Field(32, description=CONCURRENCY)
     phone_mode: Literal["overwrite", "only_if_empty", "omit"] = Field(
         "overwrite",
         description="overwrite: the event's number replaces all numbers of the person; "

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from stream.core.strict import Strict
-from stream.core.units import Duration, Rate
+from stream.core.units import Concurrency, Duration, Rate
 from stream.destinations.base import DestinationSettings
 from stream.destinations.privacy import NoEvents
 from stream.destinations.values import Key, WebAddress
@@ -74,7 +74,7 @@ class CustomerioSettings(DestinationSettings):
     rate_limit: Rates = Field(  # type: ignore[assignment] # two APIs, two limits
         CustomerioRates(), description="HTTP requests of the whole group", examples=[{"app": "7/s", "track": "80/s"}]
     )
-    concurrency: int = Field(4, ge=1, description="requests answered at once at most")
+    concurrency: Concurrency = Field(4, description="requests answered at once at most")
 
     @property
     def rates(self) -> Mapping[str, float | None]:

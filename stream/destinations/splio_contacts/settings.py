@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from stream.core.strict import Strict
-from stream.core.units import Rate
-from stream.destinations.base import BatchSettings, DestinationSettings
+from stream.core.units import Concurrency, Rate
+from stream.destinations.base import CONCURRENCY, BatchSettings, DestinationSettings
 from stream.destinations.splio_contacts.mapping import SUBSCRIBED, contact_mapping, custom_field
 from stream.destinations.values import Country, WebAddress, one_word, without_default
 from stream.mapping import Maps, Preset
@@ -94,7 +94,7 @@ class SplioContactsSettings(DestinationSettings):
         description="HTTP requests of the whole group; null: none",
         examples=[{"contacts": "15/s", "other": "8/s"}],
     )
-    concurrency: int = Field(16, ge=1, description="calls in flight at most")
+    concurrency: Concurrency = Field(16, description=CONCURRENCY)
 
     @property
     def rates(self) -> Mapping[str, float | None]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from stream.core.strict import Strict
-from stream.core.units import Rate
+from stream.core.units import Concurrency, Rate
 from stream.destinations.base import RunSettings
 from stream.destinations.splio_contacts.settings import DataApi
 from stream.destinations.splio_files.columns import ROWS, RowMapping, rules_of
@@ -156,7 +156,7 @@ class SplioFilesSettings(RunSettings):
 
     @field_validator("concurrency")
     @classmethod
-    def _one_run(cls, concurrency: int) -> int:
+    def _one_run(cls, concurrency: Concurrency) -> Concurrency:
         if concurrency != 1:
             raise ValueError("it must be 1: files go out one run after the other")
         return concurrency

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, field_validator, model_validator
 
 from stream.core.strict import Strict
-from stream.core.units import Duration, Rate
-from stream.destinations.base import BatchSettings, DestinationSettings
+from stream.core.units import Concurrency, Duration, Rate
+from stream.destinations.base import CONCURRENCY, BatchSettings, DestinationSettings
 from stream.destinations.splio_sms.rules import RecipientFields, Rule, compile_rules
 from stream.destinations.values import Country, Key, WebAddress
 from stream.mapping import Maps, Preset
@@ -88,7 +88,7 @@ class SplioSmsSettings(DestinationSettings):
         None, description="country (FR, US, …) of numbers without country code; null: those get no text"
     )
     rate_limit: Rate | None = Field(5.0, description="HTTP requests of the whole group; Splio publishes no limit")
-    concurrency: int = Field(4, ge=1, description="calls in flight at most")
+    concurrency: Concurrency = Field(4, description=CONCURRENCY)
     test_number: str | None = Field(
         None, repr=False, description="the connection test sends the first rule's text to it: one for each start"
     )
