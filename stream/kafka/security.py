@@ -11,6 +11,7 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
+import stream.kafka.broken  # noqa: F401 - whoever connects needs it
 from stream.errors import Exit, UserError
 from stream.kafka.settings import KafkaSettings, SecuritySettings
 
