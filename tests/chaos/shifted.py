@@ -3,7 +3,7 @@
 Beside the configuration `member-1.yaml` the file `member-1.clock` says by how many seconds it is off, at any moment; a
 missing file: by none. The monotonic clock is everyone's, as it is where an administrator sets the time.
 
-SIGUSR1 makes it say what each of its tasks is waiting for. State files are written soon, not late.
+SIGUSR1 makes it say what each of its tasks is waiting for. State files are written at once.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 LOOK_SECONDS = 0.05  # between two looks at the file
-UNFILED = 50  # changes of all partitions that wait for their state file: so few that a full disk is felt
+UNFILED = 1  # change that waits for its state file at most: so that a full disk is felt at once
 
 
 def shifted(file: Path, clock: Callable[[], float], monotonic: Callable[[], float]) -> Callable[[], float]:
