@@ -22,7 +22,7 @@ from stream.core.lease import Lease
 from stream.core.limits import RateLimits
 from stream.core.offsets import Mark, OffsetTracker
 from stream.core.outcomes import DELIVERED, Outcome, Retry
-from stream.core.records import Batch, Record
+from stream.core.records import Batch, Record, StandIn
 from stream.core.retry import Backoff
 from stream.core.scheduler import Scheduler
 from stream.delivery import Burials, Delivery
@@ -69,19 +69,6 @@ class Cost:
     peak_mb: float  # of resident memory, the events and their making included
 
 
-@dataclass(slots=True)
-class Read:
-    """A `Record`."""
-
-    offset: int
-    partition: int
-    value: bytes | None
-    timestamp: int
-    topic: str = "events"
-    key: bytes | None = None
-    headers: tuple[tuple[str, bytes], ...] = ()
-
-
 class Log:
     """Partitions to read: at first the events of contacts that are stuck."""
 
@@ -126,7 +113,9 @@ class Log:
         first = tracker.next_offset
         if first == FIRST_ABOVE:
             first += self.size.above
-        return [Read(first + n, tracker.partition, value, now) for n, value in enumerate(reversed(found))]
+        return [
+            StandIn(value, now, tracker.topic, tracker.partition, first + n) for n, value in enumerate(reversed(found))
+        ]
 
     def hand_back(self, tracker: OffsetTracker, offset: int) -> None:
         raise RuntimeError(f"{tracker} has no room for {offset}: the size does not fit its window")

@@ -18,7 +18,7 @@ NOTHING: Json = {}
 
 @dataclass(slots=True)
 class Event:
-    """A decoded, valid record. Nobody changes it: frozen, it would take three times as long to make.
+    """A decoded, valid record. Nobody changes it: frozen, it would take several times as long to make.
 
     *event* is the name: a track's own, `Identified` for an identify, empty for pages and groups, which nobody takes.
     *timestamp* is seconds since the epoch; in JSON it is ISO 8601. *notes* are words of `schemas.reasons.NOTES`.

@@ -59,10 +59,8 @@ class App:
                 if self._stopped:
                     self.stop()
                 await asyncio.wait(running)
-                if cut := [task.get_name() for task in running if task.cancelled()]:
-                    raise RuntimeError(
-                        f"{', '.join(cut)} ended without a word"
-                    )  # else that would look like a clean end
+                if cut := [task.get_name() for task in running if task.cancelled()]:  # it would look like a clean end
+                    raise RuntimeError(f"{', '.join(cut)} ended without a word")
                 for task in following:
                     task.cancel()
 

@@ -1,6 +1,5 @@
 """The command line: which commands there are, and how an error is told. What a command does is in `stream.commands`."""
 
-import gc
 import os
 import sys
 import traceback
@@ -50,7 +49,6 @@ def options(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code."""
-    gc.set_threshold(20_000)  # what is imported stays: no need to look through it again and again
     given = sys.argv[1:] if arguments is None else arguments
     command = [each for each in given if each != "--debug"]
     sys.exit(run(command or ["--help"], debug="--debug" in given))

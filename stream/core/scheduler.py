@@ -60,9 +60,7 @@ class Scheduler:
         self._merge = merge  # given where consecutive upserts may go out as one
         self._lanes: dict[Hashable, Lane] = {}
         self._ready: deque[Lane] = deque()
-        self._delayed: list[
-            tuple[float, int, Lane]
-        ] = []  # a heap; of lanes that wait no longer too, until it is their time
+        self._delayed: list[tuple[float, int, Lane]] = []  # a heap; also of lanes that wait no longer, until their time
         self._waiting = 0  # lanes that are delayed
         self._ticket = count()  # breaks ties in the heap
         self.size = 0  # bytes of everything queued

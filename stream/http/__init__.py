@@ -21,7 +21,7 @@ class CertificateRefused(Exception):
     """The vendor's certificate is not trusted; nothing was sent and nothing will be until someone acts."""
 
 
-@dataclass(slots=True)  # not frozen: that makes it three times as dear, and there is one for each event
+@dataclass(slots=True)  # not frozen: that makes it five times as dear, and there is one for each event
 class Request:
     """One call. Headers name what the client does not set by itself; they and the body are never shown.
 

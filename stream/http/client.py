@@ -6,9 +6,8 @@ It never retries, but for one resend after a renewed token: retries have their h
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from functools import lru_cache
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 from urllib.parse import quote, quote_plus, urlsplit
 
 from stream.errors import UserError
@@ -63,7 +62,7 @@ class Client:
         and how many seconds it took.
         """
         self._transport = transport
-        self._url = lru_cache(maxsize=64)(Address(base_url, addresses).of)
+        self._address = Address(base_url, addresses)
         self._token = token
         self._limiter = limiter
         self._others = dict(others or {})
@@ -74,20 +73,16 @@ class Client:
         self._observe = observe
         self._clock = clock
         self._authorization = ("", "")  # a token's value, and the header made of it
-        self._usual: tuple[str | None, str, list[tuple[str, str]]] = (None, "", [])  # the headers of most requests
 
-    def send(self, request: Request, deadline: float = float("inf")) -> Coroutine[Any, Any, Response]:
+    async def send(self, request: Request, deadline: float = float("inf")) -> Response:
         """The vendor's answer. All that belongs to the call is over by *deadline*, monotonic seconds.
 
         Raises NotSent, Unanswered, CertificateRefused, and TokenRefused where a token is needed and not to be had.
         A token that is refused is renewed once, for all who wait, and the request sent once more.
         """
         token = self._token
-        if isinstance(token, RenewableToken):
-            return self._with_renewal(token, request, deadline)
-        return self._once(request, deadline, token.value if token else None)
-
-    async def _with_renewal(self, token: RenewableToken, request: Request, deadline: float) -> Response:
+        if not isinstance(token, RenewableToken):
+            return await self._once(request, deadline, token.value if token else None)
         value = token.current()
         if value is None:
             value = await self._renewed(token, None, deadline)
@@ -99,7 +94,7 @@ class Client:
 
     async def _once(self, request: Request, deadline: float, value: str | None) -> Response:
         """One request, when the rate limit lets it go."""
-        url = self._url(request.path)
+        url = self._address.of(request.path)
         now = self._clock()
         limiter = self._others.get(request.limit, self._limiter)
         if (wait := limiter.reserve(now)) > 0:
@@ -130,11 +125,11 @@ class Client:
 
     def _discreet(self, response: Response) -> Response:
         """The answer without our own secrets, which an error may repeat."""
-        whole = body = response.body
+        body = response.body
         for secret in self._secrets:
             if secret in body:
                 body = body.replace(secret, b"***")
-        return response if body is whole else Answer(response.status, body, response.header)
+        return response if body is response.body else Answer(response.status, body, response.header)
 
     async def _waited(self, limiter: Limiter, wait: float, now: float, deadline: float) -> float:
         """What the clock says after *wait* seconds; what does not fit the deadline gives its turn back at once."""
@@ -160,14 +155,6 @@ class Client:
             raise NotSent(f"no answer to the request for a token: {error}") from None
 
     def _headers(self, request: Request, value: str | None) -> list[tuple[str, str]]:
-        """Made once for the requests that have none of their own."""
-        if request.headers or request.body is None:
-            return self._made(request, value)
-        if value is not self._usual[0] or request.content_type is not self._usual[1]:
-            self._usual = value, request.content_type, self._made(request, value)
-        return self._usual[2]
-
-    def _made(self, request: Request, value: str | None) -> list[tuple[str, str]]:
         headers = [*request.headers]
         if request.body is not None:
             headers.append(("Content-Type", request.content_type))

@@ -32,7 +32,7 @@ LARGEST = 512 * 1024  # bytes of a value: less than any broker takes
 MOST_WAITING = 10_000  # changes, of all partitions together, for which reading goes on
 _OFFSET = re.compile(rb"-?[0-9]{1,18}")
 AT_ONCE = 2000  # changes that are written, or read back, in one go
-MOST_UNFILED = 20_000  # changes, of all partitions together, that the changelog has and the files have not yet
+MOST_UNFILED = 20_000  # changes, of all partitions together, that the files have not yet; of one at most AT_ONCE
 FAR = 10_000  # records of the changelog that a start after a crash may have to read besides
 
 log = structlog.get_logger()
@@ -186,7 +186,7 @@ class State:
         self._close()
         for tracker in trackers:
             place = tracker.topic, tracker.partition
-            self._parts[place] = Part(place, self._file(place), MOST_UNFILED // len(trackers))
+            self._parts[place] = Part(place, self._file(place), min(AT_ONCE, MOST_UNFILED // len(trackers)))
         for topic, places in groupby(sorted(self._parts), lambda place: place[0]):
             await self._restore(topic, [self._parts[place] for place in places])
         for place, end in (await self._admin.end_offsets(self._parts)).items() if self._parts else ():

@@ -5,6 +5,7 @@ from tests.e2e.conftest import NewStage
 from tests.e2e.members import QUICK, contacts, events, until
 from tests.e2e.test_remembered_traits import signed_up
 from tests.kafka.broker import Broker
+from tests.simulation.quota import fullest
 
 RATE = 40
 WINDOW = 3.0  # seconds; in shorter ones a busy machine, which holds some up, shows more than was sent
@@ -63,10 +64,4 @@ async def test_destinations_of_one_quota_keep_to_one_rate(broker: Broker, stage:
 
 def most_within(times: list[float]) -> int:
     """How many of these fell into the fullest window."""
-    times = sorted(times)
-    first = most = 0
-    for last, time in enumerate(times):
-        while times[first] <= time - WINDOW:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
+    return fullest(sorted(times), WINDOW)

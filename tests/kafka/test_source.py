@@ -1,7 +1,8 @@
 """The group's member on a real broker: what `tests/e2e` cannot show from outside."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -36,6 +37,19 @@ class Owner:
         self.revoked += 1
 
 
+@asynccontextmanager
+async def member(broker: Broker, topic: str, owner: Owner) -> AsyncIterator[Source]:
+    """A member of a group of its own, whose partitions go to *owner*."""
+    settings = KafkaSettings(bootstrap_servers=[broker.bootstrap], session_timeout=SESSION)
+    async with Admin(settings) as admin:
+        source = Source(settings, admin=admin, topics=[topic], group=f"{topic}.group", start="earliest", window=100)
+        await source.open(owner)
+        try:
+            yield source
+        finally:
+            await source.close()
+
+
 async def read(source: Source, count: int) -> list[bytes | None]:
     """So many values, in the order in which they come."""
     found: list[bytes | None] = []
@@ -50,17 +64,11 @@ async def test_an_assignment_that_takes_longer_than_the_session_keeps_it(broker:
     """Reading a long journal must not cost the partitions it is read for."""
     name = await topic()
     await broker.produce(name, [b"1", b"2"])
-    settings = KafkaSettings(bootstrap_servers=[broker.bootstrap], session_timeout=SESSION)
     owner = Owner(SESSION + 2)
-    async with Admin(settings) as admin:
-        source = Source(settings, admin=admin, topics=[name], group=f"{name}.slow", start="earliest", window=100)
-        await source.open(owner)
-        try:
-            assert [b"1", b"2"] == await read(source, 2)
-            await source.commit([Mark.of(tracker) for tracker in owner.trackers])
-            assert (1, 1) == (owner.assigned, owner.revoked)
-        finally:
-            await source.close()
+    async with member(broker, name, owner) as source:
+        assert [b"1", b"2"] == await read(source, 2)
+        await source.commit([Mark.of(tracker) for tracker in owner.trackers])
+        assert (1, 1) == (owner.assigned, owner.revoked)
 
 
 async def test_a_broker_that_is_away_while_partitions_come_is_waited_for(
@@ -70,27 +78,17 @@ async def test_a_broker_that_is_away_while_partitions_come_is_waited_for(
     monkeypatch.setattr(opened, "AGAIN_SECONDS", 0.1)
     name = await topic()
     await broker.produce(name, [b"1", b"2"])
-    settings = KafkaSettings(bootstrap_servers=[broker.bootstrap], session_timeout=SESSION)
     owner = Owner(unavailable=3)
-    async with Admin(settings) as admin:
-        source = Source(settings, admin=admin, topics=[name], group=f"{name}.away", start="earliest", window=100)
-        await source.open(owner)
-        try:
-            assert [b"1", b"2"] == await read(source, 2)
-            assert (4, 1) == (owner.assigned, owner.revoked)
-        finally:
-            await source.close()
+    async with member(broker, name, owner) as source:
+        assert [b"1", b"2"] == await read(source, 2)
+        assert (4, 1) == (owner.assigned, owner.revoked)
 
 
 async def test_a_client_that_cancels_itself_does_not_end_us(
     broker: Broker, topic: NewTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cancelled task looks like a clean end to whoever waits for it, and hides why it ends."""
-    name = await topic()
-    settings = KafkaSettings(bootstrap_servers=[broker.bootstrap], session_timeout=SESSION)
-    async with Admin(settings) as admin:
-        source = Source(settings, admin=admin, topics=[name], group=f"{name}.cancelled", start="earliest", window=100)
-        await source.open(Owner())
+    async with member(broker, await topic(), Owner()) as source:
         stop = source._client.stop
 
         async def cancelled() -> None:
@@ -98,7 +96,6 @@ async def test_a_client_that_cancels_itself_does_not_end_us(
             raise asyncio.CancelledError
 
         monkeypatch.setattr(source._client, "stop", cancelled)
-        await source.close()
 
 
 async def test_a_client_that_does_not_end_keeps_nobody_from_ending(
@@ -106,11 +103,7 @@ async def test_a_client_that_does_not_end_keeps_nobody_from_ending(
 ) -> None:
     """It may wait for an answer that never comes, with everything committed."""
     monkeypatch.setattr(opened, "LEAVE_SECONDS", 0.2)
-    name = await topic()
-    settings = KafkaSettings(bootstrap_servers=[broker.bootstrap], session_timeout=SESSION)
-    async with Admin(settings) as admin:
-        source = Source(settings, admin=admin, topics=[name], group=f"{name}.stuck", start="earliest", window=100)
-        await source.open(Owner(0))
+    async with member(broker, await topic(), Owner()) as source:
         consumer = source._client
         monkeypatch.setattr(consumer._coordinator, "close", asyncio.Event().wait)
 
@@ -125,15 +118,9 @@ async def test_who_asks_for_its_partitions_anew_gets_them(broker: Broker, topic:
     """They are revoked and assigned again, and what was not committed is read again."""
     name = await topic()
     await broker.produce(name, [b"1", b"2"])
-    settings = KafkaSettings(bootstrap_servers=[broker.bootstrap], session_timeout=SESSION)
     owner = Owner()
-    async with Admin(settings) as admin:
-        source = Source(settings, admin=admin, topics=[name], group=f"{name}.again", start="earliest", window=100)
-        await source.open(owner)
-        try:
-            assert [b"1", b"2"] == await read(source, 2)
-            source.rejoin()
-            assert [b"1", b"2"] == await read(source, 2)
-            assert (2, 2) == (owner.assigned, owner.revoked)
-        finally:
-            await source.close()
+    async with member(broker, name, owner) as source:
+        assert [b"1", b"2"] == await read(source, 2)
+        source.rejoin()
+        assert [b"1", b"2"] == await read(source, 2)
+        assert (2, 2) == (owner.assigned, owner.revoked)
