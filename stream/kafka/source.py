@@ -140,7 +140,7 @@ class Source:
         self._raise_failure()
         self._resume_at_window()
         try:
-            batches = await self._client.getmany(timeout_ms=int(timeout * 1000), max_records=max(1, most))
+            batches = await self._fetched(max(1, most), timeout)
         except NoOffsetForPartitionError:
             return []  # of a partition that is still being prepared
         except OffsetOutOfRangeError as error:
@@ -153,6 +153,16 @@ class Source:
         self._raise_failure()
         found = ((self._assigned.get(key), records) for key, records in batches.items())
         return [(assigned.tracker, records) for assigned, records in found if assigned is not None]
+
+    async def _fetched(self, most: int, timeout: float) -> dict[TopicPartition, Sequence[Record]]:
+        """What aiokafka has, of the partitions first that have least to do: else the buffer is full of some of them."""
+        unsettled = [assigned.tracker.unsettled for assigned in self._assigned.values()]
+        mean = sum(unsettled) / max(1, len(unsettled))
+        if poorer := [assigned.key for assigned in self._assigned.values() if assigned.tracker.unsettled < mean]:
+            batches: dict[TopicPartition, Sequence[Record]] = await self._client.getmany(*poorer, max_records=most)
+            if batches:
+                return batches
+        return await self._client.getmany(timeout_ms=int(timeout * 1000), max_records=most)  # type: ignore[no-any-return]
 
     def hand_back(self, tracker: OffsetTracker, offset: int) -> None:
         """Read *offset* again later: the window, or the buffer, has no room for it."""

@@ -1,6 +1,7 @@
 """The group's member on a real broker: what `tests/e2e` cannot show from outside."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -12,7 +13,7 @@ from stream.kafka.admin import Admin, BrokerUnavailable
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.source import Source
 from tests.conftest import NewTopic
-from tests.kafka.broker import Broker
+from tests.kafka.broker import Broker, Sent
 
 SESSION = 6.0  # seconds
 
@@ -38,11 +39,11 @@ class Owner:
 
 
 @asynccontextmanager
-async def member(broker: Broker, topic: str, owner: Owner) -> AsyncIterator[Source]:
+async def member(broker: Broker, topic: str, owner: Owner, window: int = 100) -> AsyncIterator[Source]:
     """A member of a group of its own, whose partitions go to *owner*."""
     settings = KafkaSettings(bootstrap_servers=[broker.bootstrap], session_timeout=SESSION)
     async with Admin(settings) as admin:
-        source = Source(settings, admin=admin, topics=[topic], group=f"{topic}.group", start="earliest", window=100)
+        source = Source(settings, admin=admin, topics=[topic], group=f"{topic}.group", start="earliest", window=window)
         await source.open(owner)
         try:
             yield source
@@ -69,6 +70,24 @@ async def test_an_assignment_that_takes_longer_than_the_session_keeps_it(broker:
         assert [b"1", b"2"] == await read(source, 2)
         await source.commit([Mark.of(tracker) for tracker in owner.trackers])
         assert (1, 1) == (owner.assigned, owner.revoked)
+
+
+async def test_what_stands_does_not_fill_the_buffer(broker: Broker, topic: NewTopic) -> None:
+    """Partitions with least to do are read first: else the contacts of those that go on wait behind one that stands."""
+    name = await topic(partitions=2)
+    await broker.produce(name, [Sent(bytes(1000), partition=number % 2) for number in range(4_000)])
+    owner, polled = Owner(), Counter[int]()
+    async with member(broker, name, owner, window=2_000) as source, asyncio.timeout(30):
+        while sum(polled.values()) < 2_000:
+            for tracker, records in await source.poll(100, timeout=0.2):
+                polled[tracker.partition] += len(records)
+                for record in records:
+                    tracker.admit(record.offset)
+                    if tracker.partition == 0:
+                        tracker.settle(record.offset, "delivered")
+            await asyncio.sleep(0.05)  # what is fetched ahead is there again
+
+    assert polled[0] > 3 * polled[1]
 
 
 async def test_a_broker_that_is_away_while_partitions_come_is_waited_for(
