@@ -5,6 +5,8 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
+import certifi
+
 from stream import __version__
 from stream.errors import Exit, UserError
 
@@ -13,7 +15,7 @@ CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE--
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """What both transports are told of connections. Times are seconds.
+    """What each transport is told of connections. Times are seconds.
 
     *keep_alive* False: every call opens its own, for vendors whose calls must not be repeated: an idle one that the
     vendor has closed meanwhile makes calls of unknown fate.
@@ -43,6 +45,17 @@ class Connections:
         except (ssl.SSLError, ValueError):  # an empty text is a ValueError
             raise UserError("http.ca_file holds no readable PEM certificate", exit_code=Exit.BAD_FILE) from None
         return found
+
+    def tls(self) -> ssl.SSLContext:
+        """Whom to trust, and who we are, where Python's TLS is used. Raises UserError for unreadable files."""
+        context = ssl.create_default_context()  # the system's authorities
+        context.load_verify_locations(certifi.where())  # some systems have none
+        context.minimum_version = ssl.TLSVersion.TLSv1_2  # whatever this machine's OpenSSL would agree to
+        for certificate in self.authorities():
+            context.load_verify_locations(cadata=certificate.decode())
+        if self.identity() and self.cert_file:
+            context.load_cert_chain(self.cert_file, self.key_file)
+        return context
 
     def identity(self) -> bytes | None:
         """Our own certificate and its key, as one PEM text."""

@@ -32,15 +32,8 @@ class HttpxTransport:
     """A `Transport` on httpx and anyio."""
 
     def __init__(self, connections: Connections) -> None:
-        context = httpx.create_ssl_context(trust_env=False)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2  # whatever this machine's OpenSSL would agree to
-        context.load_default_certs()  # the system's besides certifi's: the fast transport trusts those
-        for certificate in connections.authorities():
-            context.load_verify_locations(cadata=certificate.decode())
-        if connections.identity() and connections.cert_file:
-            context.load_cert_chain(connections.cert_file, connections.key_file)
         self._client = httpx.AsyncClient(
-            verify=context,
+            verify=connections.tls(),
             trust_env=False,
             follow_redirects=False,
             proxy=connections.proxy,

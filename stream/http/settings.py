@@ -47,27 +47,37 @@ class HttpSettings(Strict):
             raise ValueError("cert_file and key_file go together")
         return self
 
+    def connections(self, *, keep_alive: bool = True) -> Connections:
+        """The same for a transport. A connection gets half of the timeout, 3 s at most.
+
+        So one that is never made is told from an answer that never came.
+        """
+        return Connections(
+            connect_timeout=min(3.0, self.timeout / 2),
+            keep_alive=keep_alive,
+            http2=self.http2 and keep_alive,
+            proxy=self.proxy.get_secret_value() if self.proxy else None,
+            ca_file=self.ca_file,
+            cert_file=self.cert_file,
+            key_file=self.key_file,
+        )
+
 
 def open_transport(settings: HttpSettings, *, keep_alive: bool = True) -> Transport:
     """A transport as the configuration asks for; close it when done. Raises UserError for unreadable files.
 
     *keep_alive* False for destinations that are not repeatable; they do without HTTP/2 too, as the library sends what
-    the other side refused once more by itself. A connection gets half of the timeout, 3 s at most,
-    so that one that is never made is told from an answer that never came.
+    the other side refused once more by itself.
     """
-    connections = Connections(
-        connect_timeout=min(3.0, settings.timeout / 2),
-        keep_alive=keep_alive,
-        http2=settings.http2 and keep_alive,
-        proxy=settings.proxy.get_secret_value() if settings.proxy else None,
-        ca_file=settings.ca_file,
-        cert_file=settings.cert_file,
-        key_file=settings.key_file,
-    )
-    if settings.transport == "fast":
-        from stream.http.fast import FastTransport
+    connections = settings.connections(keep_alive=keep_alive)
+    if settings.transport == "httpx":
+        from stream.http.plain import HttpxTransport
 
-        return FastTransport(connections)
-    from stream.http.plain import HttpxTransport
+        return HttpxTransport(connections)
+    if connections.http2 or connections.proxy:
+        from stream.http.reqwest import ReqwestTransport
 
-    return HttpxTransport(connections)
+        return ReqwestTransport(connections)
+    from stream.http.direct import DirectTransport
+
+    return DirectTransport(connections)

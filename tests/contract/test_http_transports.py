@@ -1,4 +1,4 @@
-"""Both transports against vendors that misbehave: what they raise, what arrives, and what never does."""
+"""Every transport against vendors that misbehave: what they raise, what arrives, and what never does."""
 
 import asyncio
 import datetime
@@ -20,6 +20,7 @@ import trustme
 
 from stream.errors import UserError
 from stream.http import BODY_LIMIT, CertificateRefused, NotSent, Response, Transport, Unanswered
+from stream.http.reqwest import ReqwestTransport
 from stream.http.settings import HttpSettings, open_transport
 from tests.contract.vendor import (
     Behaviour,
@@ -38,26 +39,31 @@ from tests.contract.vendor import (
 from tests.old_tls import agreeing_to
 
 Open: TypeAlias = Callable[..., Transport]
+Kind: TypeAlias = Literal["fast", "reqwest", "httpx"]
 SECRET = "sk-example-0000"
 PERSON = "ada%40example.com"
 PARTIAL = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"
 CUT_CHUNK = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
 
 
-@pytest.fixture(params=["fast", "httpx"])
-def kind(request: pytest.FixtureRequest) -> Literal["fast", "httpx"]:
+@pytest.fixture(params=["fast", "reqwest", "httpx"])
+def kind(request: pytest.FixtureRequest) -> Kind:
     """Which transport."""
-    chosen: Literal["fast", "httpx"] = request.param
+    chosen: Kind = request.param
     return chosen
 
 
 @pytest.fixture
-async def opened(kind: Literal["fast", "httpx"]) -> AsyncIterator[Open]:
+async def opened(kind: Kind) -> AsyncIterator[Open]:
     """`opened(timeout=1, …)` gives the transport that such a configuration asks for."""
     async with AsyncExitStack() as stack:
 
         def open_one(*, keep_alive: bool = True, **settings: Any) -> Transport:
-            transport = open_transport(HttpSettings(transport=kind, **settings), keep_alive=keep_alive)
+            transport: Transport
+            if kind == "reqwest":  # which is for what the other fast one does not do
+                transport = ReqwestTransport(HttpSettings(**settings).connections(keep_alive=keep_alive))
+            else:
+                transport = open_transport(HttpSettings(transport=kind, **settings), keep_alive=keep_alive)
             stack.push_async_callback(transport.close)
             return transport
 
@@ -65,7 +71,7 @@ async def opened(kind: Literal["fast", "httpx"]) -> AsyncIterator[Open]:
 
 
 @pytest.fixture
-def transport(opened: Open) -> Transport:
+async def transport(opened: Open) -> Transport:
     """The transport as it comes, but that it gives up connecting after half a second."""
     return opened(timeout=1)
 
@@ -77,7 +83,7 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture
-def trusting(opened: Open, authority: trustme.CA, tmp_path: Path) -> Transport:
+async def trusting(opened: Open, authority: trustme.CA, tmp_path: Path) -> Transport:
     """A transport that trusts the authority, which stands second in its file."""
     bundle = tmp_path / "bundle.pem"
     bundle.write_bytes(trustme.CA().cert_pem.bytes() + authority.cert_pem.bytes())
@@ -338,6 +344,31 @@ async def test_a_body_is_not_unpacked(transport: Transport) -> None:
 
     assert packed == response.body
     assert "gzip" not in there.arrivals[0].headers.get("accept-encoding", "")
+
+
+async def test_an_answer_may_end_with_its_connection(transport: Transport) -> None:
+    """It says no length (RFC 9112, 6.3)."""
+    async with vendor(says(b"HTTP/1.1 200 OK\r\n\r\n{}", then=closes)) as there:
+        response = await call(transport, there.url)
+
+    assert (200, b"{}") == (response.status, response.body)
+
+
+async def test_an_answer_to_head_has_no_body(transport: Transport) -> None:
+    """Whatever length it names."""
+    async with vendor(says(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", then=lambda _: None)) as there:
+        responses = [await call(transport, there.url, "HEAD", None, timeout=1) for _ in range(2)]
+
+    assert [(200, b"")] * 2 == [(response.status, response.body) for response in responses]
+
+
+async def test_interim_answers_are_passed_over(transport: Transport) -> None:
+    """What they say is not the answer's."""
+    early = b"HTTP/1.1 103 Early Hints\r\nX-Word: early\r\n\r\n"
+    async with vendor(says(early + b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}", then=closes)) as there:
+        response = await call(transport, there.url)
+
+    assert (201, b"{}", None) == (response.status, response.body, response.header("x-word"))
 
 
 async def test_a_redirect_is_not_followed(transport: Transport) -> None:

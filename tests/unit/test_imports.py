@@ -16,7 +16,10 @@ HEAVY = {
 }
 """None of it is there before one reads the help."""
 
-UNUSED = {"confluent_kafka", "httpx", "phonenumbers", "rich.progress", "stream.workers", "stream.destinations.sandbox"}
+UNUSED = {
+    *("confluent_kafka", "httpx", "phonenumbers", "pyreqwest", "rich.progress"),
+    *("stream.workers", "stream.destinations.sandbox"),
+}
 """What no destination needs in order to start."""
 
 OTHERS = {

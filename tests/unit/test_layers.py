@@ -32,6 +32,8 @@ LAYERS = [
 RIM = {
     "aiokafka": "stream.kafka",
     "confluent_kafka": "stream.kafka",
+    "aiohappyeyeballs": "stream.http",
+    "httptools": "stream.http",
     "httpx": "stream.http",
     "pyreqwest": "stream.http",
     "asyncssh": "stream.destinations",

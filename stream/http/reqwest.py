@@ -1,4 +1,4 @@
-"""Calls by pyreqwest, the transport of the hot path. What its errors mean was probed at 0.15.1, the pinned version."""
+"""Calls by pyreqwest: HTTP/2 and proxies. What its errors mean was probed at 0.15.1, the pinned version."""
 
 import asyncio
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from stream.http.responses import Answer
 WITH_BODY = {"POST", "PUT", "PATCH"}  # a request that could have a body says so when it has none (RFC 9110, 8.6)
 
 
-class FastTransport:
+class ReqwestTransport:
     """A `Transport`. A call whose task is cancelled is abandoned, not stopped: only *timeout* bounds it."""
 
     def __init__(self, connections: Connections) -> None:
