@@ -1,0 +1,52 @@
+"""`concurrency: adaptive`, as the vendor sees it and as the state and the metric show it."""
+
+from stream.destinations.attio.sandbox import AttioFaults
+from stream.destinations.sandbox_http import Answer, Arrival
+from tests.e2e.conftest import NewStage
+from tests.e2e.members import DESTINATION, contacts, events, until
+from tests.e2e.vendor import Vendor, assert_all_in_order
+from tests.kafka.broker import Broker
+
+TAKES = 10  # calls at once
+LOOKED = 16  # at most found while it looks whether there is more
+EACH = 8
+
+
+class Crowded(Vendor):
+    """Refuses more than so many writes at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused = 0
+
+    def answer(self, arrival: Arrival) -> Answer:
+        """As Attio, or that it is too much."""
+        if self.writes(arrival) and self.in_flight >= TAKES:
+            self.refused += 1
+            return self.throttled(arrival.at + 1)
+        return super().answer(arrival)
+
+
+async def test_the_limit_found_is_below_what_the_vendor_refuses(broker: Broker, stage: NewStage) -> None:
+    """It refuses more than ten calls at once: that is met while it is sought, and hardly again."""
+    here = await stage(broker, partitions=4, vendor=Crowded(), destination=DESTINATION)
+    here.vendor.faults = AttioFaults(latency=0.05)
+    people = contacts(150)
+    total = await here.send(events(people, each=EACH))
+
+    member = await here.start(destination={"concurrency": "adaptive"})
+    await here.delivered(total // 2, member)
+    state = await member.state()
+    metrics = await member.get("/metrics")
+    await here.delivered(total, member)
+
+    assert 5 <= state["concurrency"] <= LOOKED
+    assert metrics
+    assert f'crmstream_concurrency{{destination="{DESTINATION}"}} {state["concurrency"]}.0' in metrics.text
+    assert 0 < here.vendor.refused < total / 20, "none was refused, so it never asked for too much"
+    assert_all_in_order(here.vendor.ledger, dict.fromkeys(people, EACH))
+    assert 0 == here.vendor.repeats
+    await until(lambda: here.vendor.in_flight == 0, member, what="the last answer")
+    member.terminate()
+    assert 0 == await member.exit_code()
+    await here.assert_settled()
