@@ -1,15 +1,16 @@
 """An event to a destination's flat fields, by its preset and what the configuration changes. Encoding is theirs."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from collections.abc import Mapping as Lookup
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from schemas.events import Event
 from stream.core.outcomes import Filtered
 from stream.core.records import Fields
 from stream.errors import Exit, UserError
-from stream.mapping.expressions import Evaluate, Expression, compile_expression, did_you_mean
+from stream.mapping.code import Code
+from stream.mapping.expressions import Expression, compile_expression, did_you_mean
 from stream.mapping.presets import FieldRule, Preset, load_preset, read_preset, read_rule
 from stream.transforms.definition import Absent
 
@@ -34,6 +35,9 @@ NO_CONSENT = Absent("field_no_consent")
 FILTERED_EVENT = Filtered("not_this_event")
 FILTERED_IDENTITY = Filtered("no_identity")
 FILTERED_CONSENT = Filtered("no_consent")
+
+Plan: TypeAlias = Callable[[Event], tuple[Fields, tuple[str, ...]]]
+"""Gives an event's fields, and its notes with those of the fields."""
 
 
 @dataclass(slots=True)
@@ -65,7 +69,7 @@ class Mapping:
 
     def __init__(
         self,
-        plans: dict[str, tuple[tuple[str, Evaluate], ...]],
+        plans: dict[str, Plan],
         identity: tuple[str, ...],
         categories: tuple[str, ...],
         traits: frozenset[str],
@@ -84,14 +88,7 @@ class Mapping:
         plan = self._plans.get(event.event)
         if plan is None:
             return FILTERED_EVENT
-        fields: Fields = {}
-        notes = event.notes
-        for name, evaluate in plan:
-            value = evaluate(event)
-            if type(value) is not Absent:
-                fields[name] = value
-            elif value.note and value.note not in notes:
-                notes = (*notes, value.note)
+        fields, notes = plan(event)
         for name in self._identity:
             if name in fields:
                 break
@@ -153,18 +150,18 @@ def compile_mapping(
         name: compile_expression(rule.value, place=f"{place}.fields.{name}", config=config)
         for name, rule in rules.items()
     }
-    compiled = {name: expression.evaluate for name, expression in expressions.items()}
     traits = frozenset[str]().union(*(expression.traits for expression in expressions.values()))
     categories = (*needs, *([consent.pop(EVERYTHING)] if EVERYTHING in consent else ()))
-    for name, needed in consent.items():
-        compiled[name] = _with_consent(compiled[name], needed)
     names = list(preset.events if events is None else events)
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise UserError(f"{place}.events: needs the names of events", "`enabled: false` stops it", Exit.BAD_FILE)
+    filled = {event: tuple(name for name, rule in rules.items() if rule.fills(event)) for event in names}
     plans = {
-        event: tuple((name, compiled[name]) for name, rule in rules.items() if rule.fills(event)) for event in names
+        fields: _plan([(name, expressions[name], consent.get(name)) for name in fields])
+        for fields in set(filled.values())
     }
-    return Mapping(plans, tuple(name for name in preset.identity if name in rules), categories, traits)
+    identity = tuple(name for name in preset.identity if name in rules)
+    return Mapping({event: plans[filled[event]] for event in names}, identity, categories, traits)
 
 
 def _rules(preset: Preset, changes: Lookup[str, object], place: str) -> dict[str, FieldRule]:
@@ -189,9 +186,20 @@ def _check_names(preset: Preset, rules: dict[str, FieldRule], consent: Lookup[st
             raise UserError(f"{place}.consent.{name}: there is no such field{near}", exit_code=Exit.BAD_FILE)
 
 
-def _with_consent(evaluate: Evaluate, category: str) -> Evaluate:
-    def consented(event: Event) -> object:
-        value = evaluate(event)
-        return value if type(value) is Absent or granted(event, category) else NO_CONSENT
-
-    return consented
+def _plan(fields: Iterable[tuple[str, Expression, str | None]]) -> Plan:
+    """What fills these fields one after the other; some need consent to a category."""
+    code = Code(["fields, notes = {}, event.notes"], {"Absent": Absent, "granted": granted, "NO_CONSENT": NO_CONSENT})
+    for name, expression, category in fields:
+        code.include(expression.code)
+        if category is not None:
+            code.add(
+                f"if type(value) is not Absent and not granted(event, {category!a}):",
+                "    value = NO_CONSENT",
+            )
+        code.add(
+            "if type(value) is not Absent:",
+            f"    fields[{name!a}] = value",
+            "elif value.note and value.note not in notes:",
+            "    notes = (*notes, value.note)",
+        )
+    return code.function("fields, notes")
