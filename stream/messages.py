@@ -53,7 +53,7 @@ class Messages:
         if record.headers and self._is_for_another(record):
             return Filtered("other_replay")
         event = decode(record.value, written_at(record), self._wall(), self._dialect)
-        if isinstance(event, Filtered | Rejected):
+        if not isinstance(event, Event):
             return event
         recalled = self._traits.recall(event, record) if self._traits is not None else None
         if recalled is not None:

@@ -1,6 +1,6 @@
 """An event to a destination's flat fields, by its preset and what the configuration changes. Encoding is theirs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Mapping as Lookup
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -36,9 +36,6 @@ FILTERED_EVENT = Filtered("not_this_event")
 FILTERED_IDENTITY = Filtered("no_identity")
 FILTERED_CONSENT = Filtered("no_consent")
 
-Plan: TypeAlias = Callable[[Event], tuple[Fields, tuple[str, ...]]]
-"""Gives an event's fields, and its notes with those of the fields."""
-
 
 @dataclass(slots=True)
 class Mapped:
@@ -46,6 +43,9 @@ class Mapped:
 
     fields: Fields
     notes: tuple[str, ...]
+
+
+Plan: TypeAlias = Callable[[Event], Mapped | Filtered]
 
 
 class Maps(Protocol):
@@ -65,19 +65,11 @@ class Maps(Protocol):
 class Mapping:
     """One destination's mapping, compiled; `compile_mapping` makes it."""
 
-    __slots__ = ("_categories", "_identity", "_plans", "traits")
+    __slots__ = ("_plans", "traits")
 
-    def __init__(
-        self,
-        plans: dict[str, Plan],
-        identity: tuple[str, ...],
-        categories: tuple[str, ...],
-        traits: frozenset[str],
-    ) -> None:
+    def __init__(self, plans: dict[str, Plan], traits: frozenset[str]) -> None:
         self.traits = traits
         self._plans = plans
-        self._identity = identity
-        self._categories = categories
 
     def takes(self, event: Event) -> bool:
         """Whether events of this name are for the destination."""
@@ -86,19 +78,7 @@ class Mapping:
     def map(self, event: Event) -> Mapped | Filtered:
         """The event's fields; filtered, in this order, as `not_this_event`, `no_identity` or `no_consent`."""
         plan = self._plans.get(event.event)
-        if plan is None:
-            return FILTERED_EVENT
-        fields, notes = plan(event)
-        for name in self._identity:
-            if name in fields:
-                break
-        else:
-            if self._identity:
-                return FILTERED_IDENTITY
-        for category in self._categories:
-            if not granted(event, category):
-                return FILTERED_CONSENT
-        return Mapped(fields, notes)
+        return FILTERED_EVENT if plan is None else plan(event)
 
 
 class Routed:
@@ -156,12 +136,12 @@ def compile_mapping(
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise UserError(f"{place}.events: needs the names of events", "`enabled: false` stops it", Exit.BAD_FILE)
     filled = {event: tuple(name for name, rule in rules.items() if rule.fills(event)) for event in names}
+    identity = tuple(name for name in preset.identity if name in rules)
     plans = {
-        fields: _plan([(name, expressions[name], consent.get(name)) for name in fields])
+        fields: _plan([(name, expressions[name], consent.get(name)) for name in fields], identity, categories)
         for fields in set(filled.values())
     }
-    identity = tuple(name for name in preset.identity if name in rules)
-    return Mapping({event: plans[filled[event]] for event in names}, identity, categories, traits)
+    return Mapping({event: plans[filled[event]] for event in names}, traits)
 
 
 def _rules(preset: Preset, changes: Lookup[str, object], place: str) -> dict[str, FieldRule]:
@@ -186,9 +166,11 @@ def _check_names(preset: Preset, rules: dict[str, FieldRule], consent: Lookup[st
             raise UserError(f"{place}.consent.{name}: there is no such field{near}", exit_code=Exit.BAD_FILE)
 
 
-def _plan(fields: Iterable[tuple[str, Expression, str | None]]) -> Plan:
-    """What fills these fields one after the other; some need consent to a category."""
-    code = Code(["fields, notes = {}, event.notes"], {"Absent": Absent, "granted": granted, "NO_CONSENT": NO_CONSENT})
+def _plan(
+    fields: Iterable[tuple[str, Expression, str | None]], identity: Sequence[str], categories: Sequence[str]
+) -> Plan:
+    """What fills these fields one after the other, some with consent to a category of their own; then judges them."""
+    code = Code(["fields, notes = {}, event.notes"], dict(NAMES))
     for name, expression, category in fields:
         code.include(expression.code)
         if category is not None:
@@ -202,4 +184,24 @@ def _plan(fields: Iterable[tuple[str, Expression, str | None]]) -> Plan:
             "elif value.note and value.note not in notes:",
             "    notes = (*notes, value.note)",
         )
-    return code.function("fields, notes")
+    if identity:
+        code.add(
+            f"if {' and '.join(f'{name!a} not in fields' for name in identity)}:",
+            "    return FILTERED_IDENTITY",
+        )
+    for category in categories:
+        code.add(
+            f"if not granted(event, {category!a}):",
+            "    return FILTERED_CONSENT",
+        )
+    return code.function("Mapped(fields, notes)")
+
+
+NAMES = {
+    "Absent": Absent,
+    "FILTERED_CONSENT": FILTERED_CONSENT,
+    "FILTERED_IDENTITY": FILTERED_IDENTITY,
+    "Mapped": Mapped,
+    "NO_CONSENT": NO_CONSENT,
+    "granted": granted,
+}

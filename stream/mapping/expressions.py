@@ -198,11 +198,12 @@ def _apply(code: Code, transform: Transform, call: Call, source: Source, config:
             raise source.error(term.column, f"{call.name} needs {expected.wanted} here")
         else:
             known.append(argument.value)
-    _apply_now(code, transform.takes, transform.bound(tuple(known)))
+    _apply_now(
+        code, transform.takes, f"{code.name(transform.function)}({', '.join(['value', *map(code.name, known)])})"
+    )
 
 
-def _apply_now(code: Code, takes: tuple[type, ...] | None, function: Callable[[object], object]) -> None:
-    call = f"{code.name(function)}(value)"
+def _apply_now(code: Code, takes: tuple[type, ...] | None, call: str) -> None:
     if takes is ANYTHING:
         code.add(f"value = present({call})")
         return
