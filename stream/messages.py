@@ -7,7 +7,7 @@ from schemas.events import Event
 from schemas.replays import ADDRESSEE, REPLAY
 from stream.core.offsets import OffsetTracker
 from stream.core.outcomes import Filtered, Refused, Rejected
-from stream.core.records import Fields, Message, Record, happened_at, written_at
+from stream.core.records import Fields, Message, Record, happened_at, snug, written_at
 from stream.decoding import decode
 from stream.destinations.base import Destination
 from stream.mapping import Maps
@@ -100,11 +100,6 @@ class Messages:
         happened = happened_at(event.timestamp, record)
         self._erasures.consider(event, persons, happened)
         return self._erasures.erased(persons, happened)
-
-
-def snug(body: bytes) -> bytes:
-    """The same bytes with no room behind them: orjson leaves it there, 4 KB for most, and thousands of bodies wait."""
-    return bytes(memoryview(body))
 
 
 def with_addressee(persons: tuple[str, ...], fields: Fields, erasures: Erasures) -> tuple[str, ...]:
