@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import orjson
 
-from schemas.events import IDENTIFIED, Event
+from schemas.events import IDENTIFIED, NOTHING, Event
 from stream.core.nesting import DEPTH, too_deep
 from stream.core.outcomes import Filtered, Rejected
 
@@ -57,6 +57,7 @@ def decode(
         properties,
         context,
         notes,
+        NOTHING,
     )
 
 

@@ -7,7 +7,7 @@ from schemas.events import Event
 from schemas.replays import ADDRESSEE, REPLAY
 from stream.core.offsets import OffsetTracker
 from stream.core.outcomes import Filtered, Refused, Rejected
-from stream.core.records import Fields, Message, Record, happened_at, written_at
+from stream.core.records import Fields, Message, Record, happened_at, snug, written_at
 from stream.decoding import decode
 from stream.destinations.base import Destination
 from stream.mapping import Maps
@@ -53,7 +53,7 @@ class Messages:
         if record.headers and self._is_for_another(record):
             return Filtered("other_replay")
         event = decode(record.value, written_at(record), self._wall(), self._dialect)
-        if isinstance(event, Filtered | Rejected):
+        if not isinstance(event, Event):
             return event
         recalled = self._traits.recall(event, record) if self._traits is not None else None
         if recalled is not None:
@@ -79,7 +79,7 @@ class Messages:
             if is_replay(record):
                 mapped = self._destination.replayed(mapped)
             key = self._destination.key(mapped.fields)
-            body = self._destination.encode(mapped.fields)
+            body = snug(self._destination.encode(mapped.fields))
         except Refused as refusal:
             return refusal.rejected
         except Exception as error:  # a fault of ours must cost one event, not the position

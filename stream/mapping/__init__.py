@@ -1,15 +1,16 @@
 """An event to a destination's flat fields, by its preset and what the configuration changes. Encoding is theirs."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Mapping as Lookup
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from schemas.events import Event
 from stream.core.outcomes import Filtered
 from stream.core.records import Fields
 from stream.errors import Exit, UserError
-from stream.mapping.expressions import Evaluate, Expression, compile_expression, did_you_mean
+from stream.mapping.code import Code
+from stream.mapping.expressions import Expression, compile_expression, did_you_mean
 from stream.mapping.presets import FieldRule, Preset, load_preset, read_preset, read_rule
 from stream.transforms.definition import Absent
 
@@ -44,6 +45,9 @@ class Mapped:
     notes: tuple[str, ...]
 
 
+Plan: TypeAlias = Callable[[Event], Mapped | Filtered]
+
+
 class Maps(Protocol):
     """What makes fields of a destination's events."""
 
@@ -61,19 +65,11 @@ class Maps(Protocol):
 class Mapping:
     """One destination's mapping, compiled; `compile_mapping` makes it."""
 
-    __slots__ = ("_categories", "_identity", "_plans", "traits")
+    __slots__ = ("_plans", "traits")
 
-    def __init__(
-        self,
-        plans: dict[str, tuple[tuple[str, Evaluate], ...]],
-        identity: tuple[str, ...],
-        categories: tuple[str, ...],
-        traits: frozenset[str],
-    ) -> None:
+    def __init__(self, plans: dict[str, Plan], traits: frozenset[str]) -> None:
         self.traits = traits
         self._plans = plans
-        self._identity = identity
-        self._categories = categories
 
     def takes(self, event: Event) -> bool:
         """Whether events of this name are for the destination."""
@@ -82,26 +78,7 @@ class Mapping:
     def map(self, event: Event) -> Mapped | Filtered:
         """The event's fields; filtered, in this order, as `not_this_event`, `no_identity` or `no_consent`."""
         plan = self._plans.get(event.event)
-        if plan is None:
-            return FILTERED_EVENT
-        fields: Fields = {}
-        notes = event.notes
-        for name, evaluate in plan:
-            value = evaluate(event)
-            if type(value) is not Absent:
-                fields[name] = value
-            elif value.note and value.note not in notes:
-                notes = (*notes, value.note)
-        for name in self._identity:
-            if name in fields:
-                break
-        else:
-            if self._identity:
-                return FILTERED_IDENTITY
-        for category in self._categories:
-            if not granted(event, category):
-                return FILTERED_CONSENT
-        return Mapped(fields, notes)
+        return FILTERED_EVENT if plan is None else plan(event)
 
 
 class Routed:
@@ -153,18 +130,18 @@ def compile_mapping(
         name: compile_expression(rule.value, place=f"{place}.fields.{name}", config=config)
         for name, rule in rules.items()
     }
-    compiled = {name: expression.evaluate for name, expression in expressions.items()}
     traits = frozenset[str]().union(*(expression.traits for expression in expressions.values()))
     categories = (*needs, *([consent.pop(EVERYTHING)] if EVERYTHING in consent else ()))
-    for name, needed in consent.items():
-        compiled[name] = _with_consent(compiled[name], needed)
     names = list(preset.events if events is None else events)
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise UserError(f"{place}.events: needs the names of events", "`enabled: false` stops it", Exit.BAD_FILE)
+    filled = {event: tuple(name for name, rule in rules.items() if rule.fills(event)) for event in names}
+    identity = tuple(name for name in preset.identity if name in rules)
     plans = {
-        event: tuple((name, compiled[name]) for name, rule in rules.items() if rule.fills(event)) for event in names
+        fields: _plan([(name, expressions[name], consent.get(name)) for name in fields], identity, categories)
+        for fields in set(filled.values())
     }
-    return Mapping(plans, tuple(name for name in preset.identity if name in rules), categories, traits)
+    return Mapping({event: plans[filled[event]] for event in names}, traits)
 
 
 def _rules(preset: Preset, changes: Lookup[str, object], place: str) -> dict[str, FieldRule]:
@@ -189,9 +166,42 @@ def _check_names(preset: Preset, rules: dict[str, FieldRule], consent: Lookup[st
             raise UserError(f"{place}.consent.{name}: there is no such field{near}", exit_code=Exit.BAD_FILE)
 
 
-def _with_consent(evaluate: Evaluate, category: str) -> Evaluate:
-    def consented(event: Event) -> object:
-        value = evaluate(event)
-        return value if type(value) is Absent or granted(event, category) else NO_CONSENT
+def _plan(
+    fields: Iterable[tuple[str, Expression, str | None]], identity: Sequence[str], categories: Sequence[str]
+) -> Plan:
+    """What fills these fields one after the other, some with consent to a category of their own; then judges them."""
+    code = Code(["fields, notes = {}, event.notes"], dict(NAMES))
+    for name, expression, category in fields:
+        code.include(expression.code)
+        if category is not None:
+            code.add(
+                f"if type(value) is not Absent and not granted(event, {category!a}):",
+                "    value = NO_CONSENT",
+            )
+        code.add(
+            "if type(value) is not Absent:",
+            f"    fields[{name!a}] = value",
+            "elif value.note and value.note not in notes:",
+            "    notes = (*notes, value.note)",
+        )
+    if identity:
+        code.add(
+            f"if {' and '.join(f'{name!a} not in fields' for name in identity)}:",
+            "    return FILTERED_IDENTITY",
+        )
+    for category in categories:
+        code.add(
+            f"if not granted(event, {category!a}):",
+            "    return FILTERED_CONSENT",
+        )
+    return code.function("Mapped(fields, notes)")
 
-    return consented
+
+NAMES = {
+    "Absent": Absent,
+    "FILTERED_CONSENT": FILTERED_CONSENT,
+    "FILTERED_IDENTITY": FILTERED_IDENTITY,
+    "Mapped": Mapped,
+    "NO_CONSENT": NO_CONSENT,
+    "granted": granted,
+}

@@ -1,13 +1,13 @@
-"""Expressions compiled once, to closures from an event to a value. The functions they call are `stream.transforms`."""
+"""Expressions compiled once, to Python from an event to a value. The functions they call are `stream.transforms`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from operator import attrgetter
 from typing import Any, TypeAlias
 
 from schemas.events import Event
 from stream.errors import UserError
+from stream.mapping.code import Code
 from stream.mapping.grammar import Call, Literal, Path, Source, Term, parse
 from stream.transforms import TRANSFORMS
 from stream.transforms.definition import ANYTHING, IGNORED, MISSING, Absent, Transform, present
@@ -29,9 +29,13 @@ ROOTS = (*WORDS, *OBJECTS)
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A compiled expression. A *condition* always gives true or false. *traits*: the names of those it reads."""
+    """A compiled expression. A *condition* always gives true or false. *traits*: the names of those it reads.
+
+    *code* leaves in `value` what *evaluate* gives.
+    """
 
     text: str
+    code: Code
     evaluate: Evaluate
     condition: bool
     traits: frozenset[str] = frozenset()
@@ -44,14 +48,14 @@ def compile_expression(text: str, *, place: str, config: Mapping[str, object] | 
     """
     source = Source(text, place)
     parsed = parse(source)
-    evaluate = _first([_term(term, source, config or {}) for term in parsed.terms])
+    code = _first([_term(term, source, config or {}) for term in parsed.terms])
     condition = False
     for call in parsed.calls:
         transform = _transform(call, source)
-        evaluate = _applied(transform, evaluate, call, source, config or {})
+        _apply(code, transform, call, source, config or {})
         condition = transform.condition
     arguments = (argument for call in parsed.calls for argument in call.arguments)
-    return Expression(text, evaluate, condition, _traits([*parsed.terms, *arguments]))
+    return Expression(text, code, code.function("value"), condition, _traits([*parsed.terms, *arguments]))
 
 
 def _traits(terms: list[Term]) -> frozenset[str]:
@@ -69,28 +73,39 @@ def did_you_mean(name: str, known: list[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """Gives the same value for every event; in a class of its own so that it can be recognised while compiling."""
+    """A term with the same value for every event."""
 
     value: object
 
-    def __call__(self, event: Event) -> object:  # noqa: ARG002
-        return self.value
+    @property
+    def code(self) -> Code:
+        """What leaves it in `value`."""
+        code = Code()
+        code.add(f"value = {code.name(self.value)}")
+        return code
 
 
-def _term(term: Term, source: Source, config: Mapping[str, object]) -> Evaluate:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A term that is looked for in each event."""
+
+    code: Code
+
+
+def _term(term: Term, source: Source, config: Mapping[str, object]) -> Constant | Found:
     if isinstance(term, Literal):
         return Constant(term.value)
     match term.root:
         case "config":
             return Constant(_within(dict(config), term.keys))
         case "traits":
-            return _trait(term.keys)
+            return Found(_trait(term.keys))
         case "properties" | "context" as root:
-            return _part(root, term.keys)
+            return Found(_code(f"value = within(event.{root}, {term.keys!a})"))
         case root if root in WORDS:
             if term.keys:
                 raise source.error(term.column, f"{root} is a single value and has no parts")
-            return _word(attrgetter(WORDS[root]))
+            return Found(_code(f"value = present(event.{WORDS[root]})"))
     raise _unknown_root(term, source)
 
 
@@ -100,43 +115,42 @@ def _unknown_root(term: Path, source: Source) -> UserError:
     return source.error(term.column, f"no path starts with {term.root}{near}", hint)
 
 
-def _word(read: Callable[[Event], object]) -> Evaluate:
-    return lambda event: present(read(event))
+def _code(*lines: str) -> Code:
+    """Such lines, which may name what is in NAMES."""
+    return Code(list(lines), dict(NAMES))
 
 
-def _trait(keys: tuple[str | int, ...]) -> Evaluate:
+def _trait(keys: tuple[str | int, ...]) -> Code:
     """Traits are the event's own, else those in its context, as bare tracks carry them, else remembered ones."""
-    if len(keys) == 1 and type(keys[0]) is str:
-        name = keys[0]  # the common case, worth a quarter of a mapping's time
-
-        def trait(event: Event) -> object:
-            value = event.traits.get(name)
-            if type(value) is str and value and not value.isspace():
-                return value
-            value = present(value)
-            if value is MISSING:
-                value = _within(event.context, ("traits", name))
-            if value is MISSING and event.remembered:
-                value = present(event.remembered.get(name))
-            return value
-
-        return trait
-
-    def nested_trait(event: Event) -> object:
-        value = _within(event.traits, keys)
-        if value is MISSING:
-            value = _within(event.context, ("traits", *keys))
-        if value is MISSING and keys:  # all traits together are those of the event
-            value = _within(event.remembered, keys)
-        return value
-
-    return nested_trait
+    if len(keys) == 1 and type(keys[0]) is str:  # nearly all are, and nearly all are texts: that is looked at here
+        name = ascii(keys[0])
+        return _code(
+            f"value = event.traits.get({name})",
+            f"if {BLANK}:",
+            f"    value = trait(event, {name}, value)",
+        )
+    return _code(f"value = nested_trait(event, {keys!a})")
 
 
-def _part(root: str, keys: tuple[str | int, ...]) -> Evaluate:
-    if root == "properties":
-        return lambda event: _within(event.properties, keys)
-    return lambda event: _within(event.context, keys)
+def _one_trait(event: Event, name: str, value: object) -> object:
+    """The trait, where the event's own *value* is blank or no text."""
+    value = present(value)
+    if value is MISSING:
+        inner = event.context.get("traits")
+        if type(inner) is dict:
+            value = present(inner.get(name))
+    if value is MISSING and event.remembered:
+        value = present(event.remembered.get(name))
+    return value
+
+
+def _nested_trait(event: Event, keys: tuple[str | int, ...]) -> object:
+    value = _within(event.traits, keys)
+    if value is MISSING:
+        value = _within(event.context, ("traits", *keys))
+    if value is MISSING and keys:  # all traits together are those of the event
+        value = _within(event.remembered, keys)
+    return value
 
 
 def _within(value: Any, keys: tuple[str | int, ...]) -> object:
@@ -150,27 +164,14 @@ def _within(value: Any, keys: tuple[str | int, ...]) -> object:
     return present(value)
 
 
-def _first(terms: list[Evaluate]) -> Evaluate:
+def _first(terms: list[Constant | Found]) -> Code:
     """The first present value; blank literals count as missing like any other blank text."""
-    terms = [Constant(present(term.value)) if isinstance(term, Constant) else term for term in terms]
-    if len(terms) == 1:
-        return terms[0]
-    if len(terms) == 2:
-        one, other = terms
-
-        def either(event: Event) -> object:
-            value = one(event)
-            return other(event) if value is MISSING else value
-
-        return either
-
-    def first(event: Event) -> object:
-        for term in terms:
-            if (value := term(event)) is not MISSING:
-                return value
-        return MISSING
-
-    return first
+    first, *others = [Constant(present(term.value)) if isinstance(term, Constant) else term for term in terms]
+    code = _code()
+    code.include(first.code)
+    for other in others:
+        code.include(other.code, under="if value is MISSING:")
+    return code
 
 
 def _transform(call: Call, source: Source) -> Transform:
@@ -180,9 +181,7 @@ def _transform(call: Call, source: Source) -> Transform:
     raise source.error(call.column, f"no transform is called {call.name}{near}", "`crmstream transforms` lists them")
 
 
-def _applied(
-    transform: Transform, before: Evaluate, call: Call, source: Source, config: Mapping[str, object]
-) -> Evaluate:
+def _apply(code: Code, transform: Transform, call: Call, source: Source, config: Mapping[str, object]) -> None:
     """The transform after what comes before it, its arguments checked now where they are known now."""
     if not transform.countable(len(call.arguments)):
         raise source.error(call.column, f"it is written {transform.signature}", "`crmstream transforms` lists them")
@@ -190,7 +189,8 @@ def _applied(
     known: list[object] = []
     for index, (argument, term) in enumerate(zip(arguments, call.arguments, strict=True)):
         if not isinstance(argument, Constant):
-            return _applied_late(transform, before, arguments)
+            code.add(f"value = {code.name(_late(transform, arguments))}(event, value)")
+            return
         expected = transform.argument(index)
         if argument.value is MISSING and not expected.required:
             known.append(expected.default)  # a setting left out
@@ -198,36 +198,54 @@ def _applied(
             raise source.error(term.column, f"{call.name} needs {expected.wanted} here")
         else:
             known.append(argument.value)
-    return _applied_now(transform.takes, before, transform.bound(tuple(known)))
+    _apply_now(
+        code, transform.takes, f"{code.name(transform.function)}({', '.join(['value', *map(code.name, known)])})"
+    )
 
 
-def _applied_now(takes: tuple[type, ...] | None, before: Evaluate, function: Callable[[object], object]) -> Evaluate:
+def _apply_now(code: Code, takes: tuple[type, ...] | None, call: str) -> None:
     if takes is ANYTHING:
-        return lambda event: present(function(before(event)))
+        code.add(f"value = present({call})")
+        return
+    taken = f"is {code.name(takes[0])}" if len(takes) == 1 else f"in {code.name(takes)}"
+    code.add(
+        f"if type(value) {taken}:",
+        f"    value = {call}",
+        f"    if {BLANK}:",
+        "        value = present(value)",
+        "elif type(value) is not Absent:",
+        "    value = IGNORED",
+    )
 
-    def step(event: Event) -> object:
-        value = before(event)
-        if type(value) not in takes:
-            return value if type(value) is Absent else IGNORED
-        value = function(value)
-        return value if type(value) is str and value and not value.isspace() else present(value)
 
-    return step
-
-
-def _applied_late(transform: Transform, before: Evaluate, arguments: list[Evaluate]) -> Evaluate:
+def _late(transform: Transform, arguments: list[Constant | Found]) -> Callable[[Event, object], object]:
     """The transform with arguments from the event: a missing one takes its default, else nothing comes of it."""
+    evaluates: list[Evaluate] = [argument.code.function("value") for argument in arguments]
 
-    def step(event: Event) -> object:
+    def applied(event: Event, value: object) -> object:
         given: list[object] = []
-        for index, argument in enumerate(arguments):
-            value = argument(event)
+        for index, evaluate in enumerate(evaluates):
+            argument = evaluate(event)
             expected = transform.argument(index)
-            if type(value) is Absent:
+            if type(argument) is Absent:
                 if expected.required:
-                    return False if transform.condition else value
-                value = expected.default
-            given.append(value)
-        return transform(before(event), *given)
+                    return False if transform.condition else argument
+                argument = expected.default
+            given.append(argument)
+        return transform(value, *given)
 
-    return step
+    return applied
+
+
+BLANK = "type(value) is not str or not value or value.isspace()"
+"""Whether the value needs a closer look: most are texts, and this costs a third of `present`."""
+
+NAMES: dict[str, object] = {
+    "Absent": Absent,
+    "IGNORED": IGNORED,
+    "MISSING": MISSING,
+    "present": present,
+    "within": _within,
+    "trait": _one_trait,
+    "nested_trait": _nested_trait,
+}

@@ -19,7 +19,7 @@ _KEY = re.compile(r"[\w$-]+")
 _NUMBER = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?(?![\w.])", re.ASCII)
 _TEXT = re.compile(r"'((?:[^']|'')*)'")
 
-MOST_CALLS = 100  # each is a Python call within the one after it, which has no room for a thousand
+MOST_CALLS = 100  # more is a mistake, such as a file that was made by a program
 
 
 @dataclass(frozen=True, slots=True)

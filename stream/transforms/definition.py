@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 
@@ -102,14 +101,6 @@ class Transform:
     def argument(self, index: int) -> Argument:
         """The argument at a place; the last one may be repeated."""
         return self.arguments[min(index, len(self.arguments) - 1)]
-
-    def bound(self, arguments: tuple[object, ...]) -> Callable[[object], object]:
-        """The function of the value alone; the arguments are ones it accepts."""
-        if not arguments:
-            return self.function
-        if self.arguments[-1].repeated:
-            return lambda value: self.function(value, *arguments)
-        return partial(self.function, **dict(zip((a.name for a in self.arguments), arguments, strict=False)))
 
     @property
     def signature(self) -> str:

@@ -41,6 +41,20 @@ def test_a_record_in_the_answer_is_a_delivery() -> None:
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        orjson.dumps(RECORD, option=orjson.OPT_INDENT_2),
+        orjson.dumps(RECORD, option=orjson.OPT_APPEND_NEWLINE),
+        b'{"data":{"values":{},"id":{"record_id":"r","object_id":"o","workspace_id":"w"}}}',
+        b'{"data":{"id":{"record_id":"r"}},"more":[]}',
+    ],
+)
+def test_a_record_is_found_however_it_is_written(body: bytes) -> None:
+    """JSON in another order or with spaces is the same answer."""
+    assert Delivered() == verdict(answer(200, body), NOW)
+
+
+@pytest.mark.parametrize(
     "status,code,outcome",
     [
         (400, "value_not_found", Blocked),
@@ -128,7 +142,17 @@ def test_what_is_blocked_says_what_to_do(response: Answer, hint: str) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"<html>Sign in to the guest network</html>", b"[]", b"null", b'{"data": []}', b'{"data": {"id": "x"}}'],
+    [
+        b"",
+        b"<html>Sign in to the guest network</html>",
+        b"[]",
+        b"null",
+        b'{"data": []}',
+        b'{"data": {"id": "x"}}',
+        orjson.dumps(RECORD)[:-1],
+        orjson.dumps(RECORD).replace(b"bf071e1f-6035-429d-b874-d83ea64ea13b", b""),
+        orjson.dumps({"echo": orjson.dumps(RECORD).decode(), "x": {}}),
+    ],
 )
 def test_a_success_without_a_record_is_no_delivery(body: bytes) -> None:
     """A captive proxy answers 200 as well, and Attio got nothing."""

@@ -218,6 +218,17 @@ def test_a_depth_bomb_is_undecodable(depth: int, opened: bytes, closed: bytes) -
     assert refusal(b'{"type": "identify", "traits": {"a": ' + bomb + b"}}").startswith(("not JSON", "nested deeper"))
 
 
+def test_the_shortest_bomb_is_seen() -> None:
+    """No text is too short to be looked at that could hold one level more than is allowed."""
+
+    def objects(depth: int) -> bytes:
+        return b'{"":' * (depth - 1) + b"{}" + b"}" * (depth - 1)
+
+    assert "nested deeper than 200 levels" == refusal(objects(201))
+    assert "type is missing" == refusal(objects(200))
+    assert "nested deeper than 200 levels" == refusal(b'{"":' + b"[" * 200 + b"]" * 200 + b"}")
+
+
 def test_a_wide_event_is_no_bomb() -> None:
     """Many objects side by side are fine."""
     assert 1000 == len(event(properties={"items": [{"n": n} for n in range(1000)]}).properties["items"])

@@ -1,5 +1,6 @@
 """What Attio's answers mean (destinations 5.4). Which calls are made is in `client.py`."""
 
+import re
 from typing import Any
 
 from schemas.masking import mask
@@ -19,6 +20,9 @@ PASSING_CODES = {"merge_in_progress", "concurrent_write_conflict"}
 BLOCKED_STATUSES = {401: NEW_KEY, 402: PLAN, 403: SCOPES, 404: HOST, 405: HOST, 407: PROXY}
 PASSING_STATUSES = {408, 423, 425}
 
+RECORD = re.compile(rb'\{"data":\{"id":\{"workspace_id":"[^"]+","object_id":"[^"]+","record_id":"[^"]+"\},')
+"""How Attio's answer with a record begins. To read all of it, with each value's history, takes as long as a mapping."""
+
 
 def verdict(response: Response, now: float) -> Outcome:
     """What became of the person, told from the answer to an assert. *now* is seconds since the epoch.
@@ -26,9 +30,7 @@ def verdict(response: Response, now: float) -> Outcome:
     A 2xx counts only with the record in it: a proxy's login page is a 200 too, and nothing was delivered.
     """
     if 200 <= response.status < 300:
-        if len(response.body) >= BODY_LIMIT:  # the rest was not read: no login page is as long as a person can be
-            return DELIVERED
-        return DELIVERED if _record_id(response.json()) else unexpected(response, "a record")
+        return DELIVERED if _has_record(response) else unexpected(response, "a record")
     return refusal(response, now)
 
 
@@ -81,10 +83,16 @@ def listed(found: Any) -> list[Any] | None:
     return data if isinstance(data, list) else None
 
 
-def _record_id(found: Any) -> Any:
+def _has_record(response: Response) -> bool:
+    body = response.body
+    if RECORD.match(body) and body.endswith(b"}}}"):
+        return True
+    if len(body) >= BODY_LIMIT:  # the rest was not read: no login page is as long as a person can be
+        return True
+    found = response.json()
     for name in ("data", "id", "record_id"):
         found = found.get(name) if isinstance(found, dict) else None
-    return found
+    return bool(found)
 
 
 def _problem(problem: Any) -> str:
