@@ -30,9 +30,12 @@ SET value = excluded.value, offset = excluded.offset, tag = excluded.tag WHERE e
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
-    """What is remembered under a key. *offset*: of the source's record that wrote it; *tag*: what else finds it."""
+    """What is remembered under a key. Nobody changes it: frozen, it would take several times as long to make.
+
+    *offset*: of the source's record that wrote it; *tag*: what else finds it.
+    """
 
     value: bytes
     offset: int
