@@ -79,7 +79,8 @@ class Part:
     def put_away(self) -> None:
         """Bring the file to where the changelog is known to be. Raises UserError where it does not take it."""
         if self.unfiled or self.position > self.file.position:
-            self.file.apply(self.unfiled.items(), position=self.position, stamp=self.stamp)
+            by_key = sorted(self.unfiled.items())  # neighbours in the file are written together
+            self.file.apply(by_key, position=self.position, stamp=self.stamp)
             self.unfiled = {}
 
 

@@ -30,9 +30,12 @@ SET value = excluded.value, offset = excluded.offset, tag = excluded.tag WHERE e
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
-    """What is remembered under a key. *offset*: of the source's record that wrote it; *tag*: what else finds it."""
+    """What is remembered under a key. Nobody changes it: frozen, it would take several times as long to make.
+
+    *offset*: of the source's record that wrote it; *tag*: what else finds it.
+    """
 
     value: bytes
     offset: int
@@ -67,6 +70,8 @@ class StateFile:
 
     def get(self, key: bytes) -> Entry | None:
         """What is there under *key*."""
+        if not self._connection.in_transaction:
+            self._select("BEGIN")  # until something is written: to lock the file takes as long as to look
         found = self._select("SELECT value, offset, tag FROM entries WHERE key = ?", key)
         return Entry(*found[0]) if found else None
 
@@ -133,7 +138,7 @@ class StateFile:
 
     def close(self) -> None:
         """All that was applied is in the file."""
-        with suppress(sqlite3.Error), self._connection:  # on a full disk the next start has it looked through
+        with suppress(UserError), self._transaction():  # on a full disk the next start has it looked through
             self._connection.execute("UPDATE about SET closed = 1")
         self._connection.close()
 
@@ -191,6 +196,7 @@ class StateFile:
     def _transaction(self) -> Iterator[None]:
         """All that is done in it, or nothing. Raises UserError where the disk does not take it."""
         try:
+            self._connection.rollback()  # of what was only read: it is looked at as others may have left it
             with self._connection:
                 yield
         except sqlite3.Error as error:

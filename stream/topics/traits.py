@@ -16,7 +16,7 @@ from stream.core.offsets import OffsetTracker
 from stream.core.records import Record, happened_at
 from stream.kafka.source import Partition
 from stream.topics.erasures import Erasures, covers
-from stream.topics.users import PREFIX, Known, Part, Store, hashed, read, written
+from stream.topics.users import NOBODY, PREFIX, Known, Part, Store, hashed, hashed_device, read, written
 from stream.transforms.definition import MISSING, present
 
 MOST_USERS = 1_000_000  # ids of one partition; those not heard of for longest are forgotten
@@ -42,6 +42,7 @@ class Recalled:
     claimed: bool = False
     news: Json = field(default_factory=dict)
     gone: Sequence[str] = ()  # known traits that the event says are no more
+    whole: bool = False  # whether the event says something of each that is known
 
     @property
     def left(self) -> Json:
@@ -51,12 +52,7 @@ class Recalled:
 
     def fill(self, event: Event) -> Event:
         """The event with what it lacks."""
-        own = event.traits
-        for name in self.known.traits:
-            value = own.get(name)
-            if not value or type(value) is not str or value.isspace():
-                return event.filled(self.left)
-        return event
+        return event if self.whole else event.filled(self.left)
 
 
 class Traits:
@@ -107,8 +103,8 @@ class Traits:
             since = min(known.since, happened) if known.traits else happened
             known = Known(traits, since, None, self._person(traits) or known.person)
             part.keep(key, known, record.offset)
-        if device and known.traits and (recalled.news or event.event == IDENTIFIED or part.known(device).user is None):
-            part.keep(device, Known(user=key, since=known.since), record.offset)
+        if device and known.traits and (recalled.news or event.event == IDENTIFIED or part.owner(device) is None):
+            part.keep_owner(device, key, known.since, record.offset)
 
     def erase(self, person: str, erasure: Erasure) -> None:
         """Forget the person's traits, as far as the erasure covers them."""
@@ -161,17 +157,23 @@ class Traits:
 
     def _compare(self, recalled: Recalled, event: Event) -> None:
         """Note which of the event's traits are other than known, and which known ones it ends."""
-        own, inner, known, news = event.traits, event.context.get("traits"), recalled.known.traits, recalled.news
+        own, known, news, told = event.traits, recalled.known.traits, recalled.news, 0
+        inner = event.context.get("traits")
         for name in self._names:
-            value = own.get(name)
-            if type(value) is not str or not value or value.isspace():
-                value = present(value)
-                if value is MISSING and type(inner) is dict:
-                    value = present(inner.get(name))
-                if value is MISSING:
+            value, before = own.get(name), known.get(name)
+            text = type(value) is str
+            if text and value == before:  # most of them; none that is known is blank
+                told += 1
+                continue
+            if text and value and not value.isspace():
+                told += before is not None
+            else:
+                if value is None or (value := present(value)) is MISSING:
+                    value = present(inner.get(name)) if type(inner) is dict else MISSING
+                if value is MISSING or value == before:
                     continue
-            if value != known.get(name):
-                news[name] = value
+            news[name] = value
+        recalled.whole = told == len(known)
         if news and known:
             recalled.gone = outdated(event, news, known)
         if event.event == IDENTIFIED and None in own.values():
@@ -205,16 +207,14 @@ class Traits:
 def _whose(part: Part, event: Event) -> Recalled | None:
     """The user of an event, else its device. A device of somebody else tells nothing of the user."""
     user, device = event.user_id, event.anonymous_id
-    if not device:
-        return Recalled(part, key := hashed("user " + user), part.known(key)) if user else None
-    device = hashed("device " + device)
-    found = part.known(device)
+    owner = part.owner(device) if device else None
     if not user:
-        return Recalled(part, key := found.user or device, part.known(key))
+        return Recalled(part, key := owner or hashed_device(device), part.known(key)) if device else None
     key = hashed("user " + user)
     known = part.known(key)
-    if found.user == key:
+    if not device or owner == key:
         return Recalled(part, key, known)
+    found = NOBODY if owner else part.known(hashed_device(device))
     claimed = found.user is None and bool(found.traits)
     if claimed:
         known = Known(found.traits | known.traits, min(found.since, known.since), None, known.person or found.person)

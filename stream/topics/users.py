@@ -4,13 +4,12 @@ What of an event is remembered, and for whom, is decided in `traits`.
 """
 
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Protocol
 
 import orjson
 
-from schemas.events import Json
+from schemas.events import NOTHING, Json
 from stream.kafka.source import Partition
 from stream.topics.state_file import Entry
 
@@ -77,16 +76,16 @@ class InMemory:
         return [key for (at, key), _ in by_offset if at == place and key.startswith(prefix)][:most]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Known:
-    """What is remembered under one id.
+    """What is remembered under one id. Nobody changes it: frozen, it would take several times as long to make.
 
     *since*: when the oldest event spoke that had a part in it, in seconds since the epoch. *user*: of a device, whose
     it turned out to be; what is known of it stands there. *person*: who it is in the topic of erasures, which stays
     when the traits are erased, or the person's next events would not be recognised.
     """
 
-    traits: Json = field(default_factory=dict)
+    traits: Json = field(default_factory=lambda: NOTHING)
     since: float = float("inf")
     user: str | None = None
     person: str | None = None
@@ -101,18 +100,34 @@ class Part:
     def __init__(self, place: Partition, store: Store, at_hand: int) -> None:
         self.place = place
         self.count = store.count(place, PREFIX)
-        self._at_hand: dict[str, Known] = {}
+        self._at_hand: dict[str, bytes | None] = {}
+        self._owners: dict[str, str] = {}  # of devices, by the ids that events bring: most bring the same as before
         self._most = at_hand
         self._store = store
 
     def known(self, key: str) -> Known:
         """What is remembered under *key*."""
-        known = self._at_hand.get(key)
-        if known is None:
-            known = self._at_hand[key] = read(self._store.get(self.place, PREFIX + key.encode()))
+        value = self._at_hand.get(key, b"")
+        if value == b"":  # neither something nor known to be nothing
+            value = self._at_hand[key] = self._store.get(self.place, PREFIX + key.encode())
             if len(self._at_hand) > self._most:
                 del self._at_hand[next(iter(self._at_hand))]
-        return known
+        return read(value)
+
+    def owner(self, device: str) -> str | None:
+        """The user whose the device with this id is, where that is known."""
+        owner = self._owners.get(device)
+        if owner is None and (owner := self.known(key := hashed_device(device)).user):
+            self._owners[device] = owner
+            self._at_hand.pop(key, None)
+            if len(self._owners) > self._most:
+                del self._owners[next(iter(self._owners))]
+        return owner
+
+    def keep_owner(self, device: str, user: str, since: float, offset: int) -> None:
+        """Remember whose the device with this id is."""
+        self._owners.pop(device, None)
+        self.keep(hashed_device(device), Known(user=user, since=since), offset)
 
     def keep(self, key: str, new: Known, offset: int) -> None:
         """Remember it, without the longest of its traits where they are too long."""
@@ -123,12 +138,13 @@ class Part:
             value = written(new)
         tag = (new.user or new.person or "").encode() or None
         if self._store.put(self.place, PREFIX + key.encode(), value, offset, tag=tag):
-            self.count += self.known(key) is NOBODY
-            self._at_hand[key] = new
+            self.count += self._at_hand.get(key, b"") is None
+            self._at_hand[key] = value
 
     def look_again(self) -> None:
         """What is at hand may no longer be what the store has."""
         self._at_hand.clear()
+        self._owners.clear()
 
 
 def read(value: bytes | None) -> Known:
@@ -139,16 +155,22 @@ def read(value: bytes | None) -> Known:
         known = Known(**orjson.loads(value))
     except (TypeError, ValueError):
         return NOBODY
-    texts = all(each is None or type(each) is str for each in (known.user, known.person))
+    user, person = known.user, known.person
+    texts = (user is None or type(user) is str) and (person is None or type(person) is str)
     return known if texts and type(known.traits) is dict and type(known.since) in (float, int) else NOBODY
 
 
 def written(known: Known) -> bytes:
-    """The store's value that says so."""
-    return orjson.dumps(known)
+    """The store's value that says so, in no more memory than it needs: orjson's own bytes keep several KB each."""
+    said = {"traits": known.traits, "since": known.since, "user": known.user, "person": known.person}
+    return b"%b" % orjson.dumps(said)
 
 
-@lru_cache(maxsize=32_768)
+def hashed_device(anonymous_id: str) -> str:
+    """What stands for a device."""
+    return hashed("device " + anonymous_id)
+
+
 def hashed(name: str) -> str:
-    """What stands for an id where it is kept."""
+    """What stands for an id where it is kept. Quicker made anew than found among thousands that were made before."""
     return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

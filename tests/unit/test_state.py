@@ -50,6 +50,20 @@ def test_what_was_applied_is_there_after_a_crash(tmp_path: Path) -> None:
     crashed.close()
 
 
+def test_a_file_that_another_wrote_since_is_written_all_the_same(tmp_path: Path) -> None:
+    """A member that was suspended while another took over its partition: it must not fail by what it looked up."""
+    file = holding(tmp_path, (ADA, Entry(b"1", 5)))
+    other = opened(tmp_path)
+    assert Entry(b"1", 5) == file.get(ADA)
+    other.apply([(ADA, Entry(b"2", 6))], position=11, stamp=100)
+
+    file.apply([(BOB, Entry(b"3", 7))], position=12, stamp=101)
+
+    assert (Entry(b"2", 6), Entry(b"3", 7)) == (file.get(ADA), file.get(BOB))
+    file.close()
+    other.close()
+
+
 @pytest.mark.parametrize("offset, left", [(4, b"old"), (5, b"new"), (6, b"new")])
 def test_no_earlier_record_replaces_an_entry(tmp_path: Path, offset: int, left: bytes) -> None:
     """A changelog may say things late; of the same record the last word holds."""

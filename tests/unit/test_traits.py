@@ -1,5 +1,6 @@
 """Remembered traits: an id alone is enough for a later event, and nobody gets what is somebody else's."""
 
+import tracemalloc
 from collections.abc import Mapping
 from typing import Any
 
@@ -298,6 +299,19 @@ def test_the_longest_traits_are_not_kept_where_they_are_too_long() -> None:
     memory.identify({**ADA, "address": {"street": "x" * users.MOST_BYTES}}, userId="u-123")
 
     assert ADA == memory.hear(userId="u-123").remembered
+
+
+def test_what_is_kept_takes_little_more_memory_than_its_bytes() -> None:
+    """A JSON library may hand out bytes that hold on to a buffer of several KB."""
+    known = users.Known(dict(ADA), since=1.0)
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+
+    kept = [users.written(known) for _ in range(100)]
+
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < sum(len(value) + 200 for value in kept)
 
 
 def test_keys_do_not_tell_whom_they_are_about() -> None:
