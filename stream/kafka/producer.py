@@ -107,11 +107,11 @@ class Producer:
         return [first + n for first, count in zip(firsts, counts, strict=True) for n in range(count)]
 
     def _batches(self, records: Iterable[Keyed]) -> Iterator[BatchBuilder]:
-        batch = BatchBuilder(BATCH_BYTES, DefaultRecordBatch.CODEC_SNAPPY)
+        batch = BatchBuilder(BATCH_BYTES, DefaultRecordBatch.CODEC_LZ4)
         for key, value, headers, timestamp in records:
             if batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:  # it is full
                 yield batch
-                batch = BatchBuilder(BATCH_BYTES, DefaultRecordBatch.CODEC_SNAPPY)
+                batch = BatchBuilder(BATCH_BYTES, DefaultRecordBatch.CODEC_LZ4)
                 batch.append(timestamp=timestamp, key=key, value=value, headers=headers)
         if batch.record_count():
             yield batch
