@@ -5,6 +5,7 @@ The timestamp is taken when the producer hands the record to its library, by the
 
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from statistics import quantiles
 from typing import Any
 
@@ -16,6 +17,7 @@ from benchmarks.scenarios import A, B, Scenario
 from benchmarks.subjects import CRMSTREAM, ENDLESS
 
 SHARE = 3  # the rate is the highest one divided by it
+WARMING = 5.0  # seconds of the same load that are not counted: whoever takes part in it is started just then
 SECONDS = 10.0
 QUICK_SECONDS = 2.0
 AIM_P50, AIM_P99 = 10.0, 50.0  # milliseconds
@@ -49,6 +51,7 @@ def measure(bench: Bench, asked: Asked) -> Section:
         rows=[row(each) for each in found],
         remarks=[
             f"Aims: p50 {AIM_P50:.0f} ms, p99 {AIM_P99:.0f} ms. An arrival has nothing of the vendor's own time in it.",
+            f"The first {WARMING:.0f} s of the load are not counted: connections, and the broker with new topics.",
             "The producer waits for nothing (`linger.ms` 0), and shares its core with broker and vendor.",
         ],
         figures=[asdict(each) for each in found],
@@ -73,7 +76,7 @@ def row(latency: Latency) -> dict[str, Any]:
 def measured(bench: Bench, scenario: Scenario, highest: float, seconds: float) -> Latency:
     """One run. Raises Failed where not all arrived."""
     rate = highest / SHARE
-    count = int(rate * seconds)
+    warming, count = 1 + int(rate * WARMING), int(rate * seconds)
     file = bench.folder / "arrivals.json"
     topic = f"{bench.group()}.paced"
     create(bench.broker.bootstrap, topic)
@@ -81,18 +84,17 @@ def measured(bench: Bench, scenario: Scenario, highest: float, seconds: float) -
         bench.vendor(scenario, log=file) as vendor,
         bench.started(ENDLESS, bench.task(scenario, topic, vendor)) as process,
     ):
-        paced(bench.broker.bootstrap, topic, 1, scenario.contacts, rate)
-        arrive(vendor, 1)  # it has joined, and is connected
-        produced = paced(bench.broker.bootstrap, topic, count, scenario.contacts, rate)
-        arrive(vendor, 1 + count)
+        ready = partial(arrive, vendor, 1)  # it has joined, and is connected
+        produced = paced(bench.broker.bootstrap, topic, warming + count - 1, scenario.contacts, rate, ready=ready)
+        arrive(vendor, warming + count)
         process.stop()
-    arrived = dict(zip(vendor.log.numbers[1:], vendor.log.arrived[1:], strict=True))
-    took = [1000 * (arrived[number] - at) for number, at in enumerate(produced)]
+    arrived = dict(zip(vendor.log.numbers, vendor.log.arrived, strict=True))
+    took = [1000 * (arrived[number] - at) for number, at in enumerate(produced)][warming:]
     cuts = quantiles(took, n=100)
     return Latency(
         scenario=scenario,
         highest_rate=highest,
-        rate=count / (produced[-1] - produced[0]),
+        rate=count / (produced[-1] - produced[warming - 1]),
         events=count,
         p50=cuts[49],
         p90=cuts[89],

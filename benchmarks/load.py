@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -139,18 +139,30 @@ def create(bootstrap: str, topic: str) -> None:
     raise TimeoutError(f"{topic} has no leaders")
 
 
-def paced(bootstrap: str, topic: str, count: int, contacts: int, rate: float) -> list[float]:
-    """Produce so many events at *rate* a second; when each was handed over, by the machine's monotonic clock."""
-    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 0, "log_level": 3})
-    producer.list_topics(topic, timeout=10)  # so that the first is not kept until it is known where to
-    made = [*events(count, contacts)]
+def paced(
+    bootstrap: str, topic: str, count: int, contacts: int, rate: float, *, ready: Callable[[], None]
+) -> list[float]:
+    """Produce one event, wait for *ready*, then so many at *rate* a second.
+
+    When each was handed over, by the machine's monotonic clock.
+    """
+    at_once = {"linger.ms": 0, "socket.nagle.disable": True}
+    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "log_level": 3} | at_once)
     handed: list[float] = []
-    begin = time.perf_counter()
-    while len(handed) < count:
-        due = min(count, 1 + int((time.perf_counter() - begin) * rate))
-        for contact, value in made[len(handed) : due]:
+
+    def hand_over(some: Iterable[tuple[int, bytes]]) -> None:
+        for contact, value in some:
             handed.append(time.perf_counter())
             producer.produce(topic, value, f"user-{contact:05}", partition=contact % PARTITIONS)
+
+    made = [*events(1 + count, contacts)]
+    hand_over(made[:1])
+    producer.flush(60)
+    ready()
+    begin = time.perf_counter()
+    while len(handed) < len(made):
+        due = 2 + int((time.perf_counter() - begin) * rate)
+        hand_over(made[len(handed) : due])
         producer.poll(0)
         time.sleep(PACE)
     if producer.flush(60):

@@ -32,6 +32,7 @@ LARGEST = 512 * 1024  # bytes of a value: less than any broker takes
 MOST_WAITING = 10_000  # changes, of all partitions together, for which reading goes on
 _OFFSET = re.compile(rb"-?[0-9]{1,18}")
 AT_ONCE = 2000  # changes that are written, or read back, in one go
+STEP = 200  # changes that a file takes between two turns of the event loop: some milliseconds
 MOST_UNFILED = 20_000  # changes, of all partitions together, that the files have not yet; of one at most AT_ONCE
 FAR = 10_000  # records of the changelog that a start after a crash may have to read besides
 
@@ -69,19 +70,27 @@ class Part:
         return self.file.get(key)
 
     def reached(self, changes: Iterable[tuple[bytes, Entry | None]], position: int, stamp: int) -> None:
-        """The changelog has these, up to a position. Raises UserError where the file does not take them."""
+        """The changelog has these, up to a position."""
         self.unfiled.update(changes)
         if position > self.position:
             self.position, self.stamp = position, stamp
-        if len(self.unfiled) >= self.most_unfiled or self.position - self.file.position >= FAR:
-            self.put_away()
 
-    def put_away(self) -> None:
-        """Bring the file to where the changelog is known to be. Raises UserError where it does not take it."""
-        if self.unfiled or self.position > self.file.position:
-            by_key = sorted(self.unfiled.items())  # neighbours in the file are written together
-            self.file.apply(by_key, position=self.position, stamp=self.stamp)
-            self.unfiled = {}
+    @property
+    def due(self) -> bool:
+        """Whether the file is to be brought on."""
+        return len(self.unfiled) >= self.most_unfiled or self.position - self.file.position >= FAR
+
+    def put_away(self) -> Iterator[None]:
+        """Bring the file to where the changelog is known to be, step by step. Raises UserError where it cannot be."""
+        by_key = sorted(self.unfiled.items())  # neighbours in the file are written together
+        for start in range(0, len(by_key), STEP):
+            some = by_key[start : start + STEP]
+            self.file.apply(some, position=self.file.position, stamp=self.file.stamp)
+            for key, _ in some:
+                del self.unfiled[key]
+            yield
+        if self.position > self.file.position:
+            self.file.apply((), position=self.position, stamp=self.stamp)
 
 
 class State:
@@ -202,8 +211,11 @@ class State:
         async with self._flushing:
             changed = [part for part in self._parts.values() if part.waiting]
             results = await asyncio.gather(*map(self._write, changed), return_exceptions=True)
-        if failures := [result for result in results if result is not None]:
-            raise failures[0]
+            if failures := [result for result in results if result is not None]:
+                raise failures[0]
+            for part in self._parts.values():
+                for _ in part.put_away() if part.due else ():
+                    await asyncio.sleep(0)  # the senders' turn
 
     async def revoked(self) -> None:
         """Give the partitions up. What is not in the changelog by now is of records that will be read again."""
@@ -212,7 +224,8 @@ class State:
     def _close(self) -> None:
         for part in self._parts.values():
             with suppress(UserError):  # a full disk: the file is behind, and the changelog gives it back
-                part.put_away()
+                for _ in part.put_away():
+                    pass
             part.file.close()
         self._parts = {}
 

@@ -10,6 +10,7 @@ from typing import Protocol
 import orjson
 
 from schemas.events import NOTHING, Json
+from stream.core.records import snug
 from stream.kafka.source import Partition
 from stream.topics.state_file import Entry
 
@@ -161,9 +162,9 @@ def read(value: bytes | None) -> Known:
 
 
 def written(known: Known) -> bytes:
-    """The store's value that says so, in no more memory than it needs: orjson's own bytes keep several KB each."""
+    """The store's value that says so."""
     said = {"traits": known.traits, "since": known.since, "user": known.user, "person": known.person}
-    return b"%b" % orjson.dumps(said)
+    return snug(orjson.dumps(said))
 
 
 def hashed_device(anonymous_id: str) -> str:

@@ -3,7 +3,7 @@
 from stream.destinations.attio.sandbox import AttioFaults
 from stream.destinations.sandbox_http import Answer, Arrival
 from tests.e2e.conftest import NewStage
-from tests.e2e.members import DESTINATION, contacts, events, until
+from tests.e2e.members import DESTINATION, Stage, contacts, events, until
 from tests.e2e.vendor import Vendor, assert_all_in_order
 from tests.kafka.broker import Broker
 
@@ -29,8 +29,9 @@ class Crowded(Vendor):
 
 async def test_the_limit_found_is_below_what_the_vendor_refuses(broker: Broker, stage: NewStage) -> None:
     """It refuses more than ten calls at once: that is met while it is sought, and hardly again."""
-    here = await stage(broker, partitions=4, vendor=Crowded(), destination=DESTINATION)
-    here.vendor.faults = AttioFaults(latency=0.05)
+    vendor = Crowded()
+    vendor.faults = AttioFaults(latency=0.05)
+    here: Stage = await stage(broker, partitions=4, vendor=vendor, destination=DESTINATION)
     people = contacts(150)
     total = await here.send(events(people, each=EACH))
 
@@ -43,7 +44,7 @@ async def test_the_limit_found_is_below_what_the_vendor_refuses(broker: Broker, 
     assert 5 <= state["concurrency"] <= LOOKED
     assert metrics
     assert f'crmstream_concurrency{{destination="{DESTINATION}"}} {state["concurrency"]}.0' in metrics.text
-    assert 0 < here.vendor.refused < total / 20, "none was refused, so it never asked for too much"
+    assert 0 < vendor.refused < total / 20, "none was refused, so it never asked for too much"
     assert_all_in_order(here.vendor.ledger, dict.fromkeys(people, EACH))
     assert 0 == here.vendor.repeats
     await until(lambda: here.vendor.in_flight == 0, member, what="the last answer")
