@@ -24,7 +24,8 @@ from stream.messages import Make
 from stream.telemetry.metrics import Meters
 from stream.telemetry.state import DestinationState, Holding, PartitionState
 
-POLL = 250  # records read at once: more would keep the senders waiting while they are mapped
+POLL = 250  # records read at once
+STEP = 50  # of them mapped between two turns of the senders, whose answers wait meanwhile: about a millisecond
 AT_WINDOW_SECONDS = 5.0  # how long a partition stands at its window before the message that holds it is buried early
 LAST_COMMIT_SECONDS = 10.0  # for the commit before partitions are given up; a broker may be away for longer
 log = structlog.get_logger()
@@ -243,12 +244,15 @@ class Pipeline:
                 await self._wait_for_room()
                 continue
             for tracker, records in await self._source.poll(most, timeout=0.2):
-                self._admit(tracker, records)
+                for start in range(0, len(records), STEP):
+                    if not self._admit(tracker, records[start : start + STEP]):
+                        break
+                    self.delivery.wake()
+                    await asyncio.sleep(0)
             self._source.catch_up()
-            self.delivery.wake()
             if self._letters:
                 self._letter_waits.set()
-            await asyncio.sleep(0)  # the senders' turn, also while records are always at hand
+            await asyncio.sleep(0)  # also while nothing comes
 
     async def _wait_for_room(self) -> None:
         """Read nothing until a quarter of the buffer is free; polling goes on, or the group would expel the member."""
@@ -265,16 +269,18 @@ class Pipeline:
                 self._turned = self._loop.time()
         self._source.resume()
 
-    def _admit(self, tracker: OffsetTracker, records: Sequence[Record]) -> None:
+    def _admit(self, tracker: OffsetTracker, records: Sequence[Record]) -> bool:
+        """Whether there was room for all of them."""
         now = self._loop.time()
         for record in records:
             if tracker.closed:
-                return
+                return False
             if not tracker.admits(record.offset) or self.delivery.scheduler.size >= self._buffer_bytes:
                 self._source.hand_back(tracker, record.offset)
-                return
+                return False
             if tracker.admit(record.offset):
                 self._accept(record, tracker, now)
+        return True
 
     def _accept(self, record: Record, tracker: OffsetTracker, now: float) -> None:
         """Make a message of a record, or settle it with its reason."""

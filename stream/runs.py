@@ -95,11 +95,11 @@ class RunPipeline(Pipeline):
             return -1
         return min(self._max_rows - self._run.rows.contacts, LETTERS - len(self._letters)) or -1
 
-    def _admit(self, tracker: OffsetTracker, records: Sequence[Record]) -> None:
-        if self._room() < 0:  # a run has begun while they were fetched
+    def _admit(self, tracker: OffsetTracker, records: Sequence[Record]) -> bool:
+        if self._room() < 0 and not tracker.closed:  # a run has begun while they were fetched
             self._source.hand_back(tracker, records[0].offset)
-        else:
-            super()._admit(tracker, records)
+            return False
+        return super()._admit(tracker, records)
 
     def _accept(self, record: Record, tracker: OffsetTracker, now: float) -> None:
         if self._unsettled() == 1:
