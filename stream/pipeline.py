@@ -245,11 +245,13 @@ class Pipeline:
                 continue
             for tracker, records in await self._source.poll(most, timeout=0.2):
                 for start in range(0, len(records), STEP):
-                    if not self._admit(tracker, records[start : start + STEP]):
-                        break
+                    there_was_room = self._admit(tracker, records[start : start + STEP])
                     self.delivery.wake()
+                    if not there_was_room:
+                        break
                     await asyncio.sleep(0)
             self._source.catch_up()
+            self.delivery.wake()
             if self._letters:
                 self._letter_waits.set()
             await asyncio.sleep(0)  # also while nothing comes
