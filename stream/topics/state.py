@@ -80,17 +80,23 @@ class Part:
         """Whether the file is to be brought on."""
         return len(self.unfiled) >= self.most_unfiled or self.position - self.file.position >= FAR
 
-    def put_away(self) -> Iterator[None]:
-        """Bring the file to where the changelog is known to be, step by step. Raises UserError where it cannot be."""
-        by_key = sorted(self.unfiled.items())  # neighbours in the file are written together
-        for start in range(0, len(by_key), STEP):
-            some = by_key[start : start + STEP]
+    def put_away(self) -> None:
+        """Bring the file to where the changelog is now. Raises UserError where it cannot be."""
+        for _ in self.steps():
+            pass
+
+    def steps(self) -> Iterator[None]:
+        """The same, step by step."""
+        keys = sorted(self.unfiled)  # neighbours in the file are written together
+        position, stamp = self.position, self.stamp
+        for start in range(0, len(keys), STEP):
+            some = [(key, self.unfiled[key]) for key in keys[start : start + STEP] if key in self.unfiled]
             self.file.apply(some, position=self.file.position, stamp=self.file.stamp)
             for key, _ in some:
                 del self.unfiled[key]
             yield
-        if self.position > self.file.position:
-            self.file.apply((), position=self.position, stamp=self.stamp)
+        if position > self.file.position:
+            self.file.apply((), position=position, stamp=stamp)
 
 
 class State:
@@ -107,6 +113,7 @@ class State:
         self._group = group
         self._parts: dict[Partition, Part] = {}
         self._flushing = asyncio.Lock()
+        self._filing: asyncio.Task[None] | None = None
 
     # What is remembered
 
@@ -213,19 +220,28 @@ class State:
             results = await asyncio.gather(*map(self._write, changed), return_exceptions=True)
             if failures := [result for result in results if result is not None]:
                 raise failures[0]
-            for part in self._parts.values():
-                for _ in part.put_away() if part.due else ():
-                    await asyncio.sleep(0)  # the senders' turn
+        self._bring_on()
 
     async def revoked(self) -> None:
         """Give the partitions up. What is not in the changelog by now is of records that will be read again."""
         self._close()
 
+    def _bring_on(self) -> None:
+        """Have the files written that are due, beside everything else. Raises UserError where the last time failed."""
+        if self._filing is not None and self._filing.done():
+            filing, self._filing = self._filing, None
+            filing.result()
+        due = [part for part in self._parts.values() if part.due]
+        if due and self._filing is None:
+            self._filing = asyncio.create_task(_put_away(due), name="state files")
+
     def _close(self) -> None:
+        if self._filing is not None and not self._filing.cancel():
+            self._filing.exception()  # of no interest any more
+        self._filing = None
         for part in self._parts.values():
             with suppress(UserError):  # a full disk: the file is behind, and the changelog gives it back
-                for _ in part.put_away():
-                    pass
+                part.put_away()
             part.file.close()
         self._parts = {}
 
@@ -296,6 +312,12 @@ class State:
         for number, records in read.items():
             _apply(parts[number].file, records)
         return sorted(foreign | unproved)
+
+
+async def _put_away(parts: Iterable[Part]) -> None:
+    for part in parts:
+        for _ in part.steps():
+            await asyncio.sleep(0)
 
 
 def _apply(file: StateFile, records: list[Record]) -> None:

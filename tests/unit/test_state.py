@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from stream.errors import UserError
+from stream.topics.state import STEP, Part
 from stream.topics.state_file import Entry, StateFile
 
 ADA, BOB = b"user:ada", b"user:bob"
@@ -115,6 +116,38 @@ def test_all_entries_are_walked_through_while_they_change(tmp_path: Path) -> Non
 
     assert keys == seen
     file.close()
+
+
+def test_a_file_is_brought_on_in_steps_while_more_comes(tmp_path: Path) -> None:
+    """Until the last of them it says that it knows no more than before; what came meanwhile is in it, or waits."""
+    part = Part(("events", 0), opened(tmp_path))
+    part.reached([(b"user:%03d" % number, Entry(b"old", number)) for number in range(2 * STEP + 1)], 900, 1)
+
+    steps = part.steps()
+    next(steps)
+    assert (STEP, 0) == (part.file.count(b"user:"), part.file.position)
+    part.reached([(b"user:000", Entry(b"new", 901)), (b"user:400", Entry(b"new", 902))], 902, 2)
+    assert 2 == len([*steps])
+
+    assert (2 * STEP + 1, 900, 1) == (part.file.count(b"user:"), part.file.position, part.file.stamp)
+    assert [b"new", b"new"] == [entry.value for entry in map(part.get, (b"user:000", b"user:400")) if entry]
+    assert [b"user:000"] == [*part.unfiled]
+    part.file.close()
+
+
+def test_what_one_has_written_the_other_passes_over(tmp_path: Path) -> None:
+    """A file is brought on at once where all of it is asked for, also in the midst of its steps."""
+    part = Part(("events", 0), opened(tmp_path))
+    part.reached([(b"user:%03d" % number, Entry(b"old", number)) for number in range(2 * STEP)], 900, 1)
+
+    steps = part.steps()
+    next(steps)
+    part.put_away()
+    assert (900, {}) == (part.file.position, part.unfiled)
+
+    assert [None] == [*steps]
+    assert (2 * STEP, 900) == (part.file.count(b"user:"), part.file.position)
+    part.file.close()
 
 
 def test_a_damaged_file_is_made_anew(tmp_path: Path) -> None:
