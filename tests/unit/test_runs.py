@@ -20,6 +20,7 @@ from stream.core.retry import Backoff
 from stream.core.scheduler import Scheduler
 from stream.destinations.base import Check, Runs
 from stream.http import Request
+from stream.pipeline import STEP
 from stream.runs import RunPipeline
 from stream.telemetry.metrics import Meters
 from stream.topics.rows import Rows
@@ -503,7 +504,7 @@ def test_too_many_burials_hold_the_destination_before_the_topic_is_gone() -> Non
         async def look() -> None:
             line.topic.put(*[b"malformed"] * 1000)
             await asyncio.sleep(EVERY)
-            assert ("paused", 250) == (line.shown, len(line.letters.written))  # what was read at once, no more
+            assert ("paused", STEP) == (line.shown, len(line.letters.written))  # what was mapped at once, no more
             assert [0] == line.topic.committed
 
         await during(line, look())
