@@ -133,6 +133,7 @@ async def test_the_right_credentials_get_through(guarded: Guarded, login: dict[s
         assert {("guarded", 0): 0} == await admin.end_offsets([("guarded", 0)])
 
 
+@pytest.mark.alone
 async def test_everything_that_talks_to_the_broker_does_so_by_the_rules(guarded: Guarded, tmp_path: Path) -> None:
     """`produce`, `check --connect` and `run --drain`: with a journal, so its transactions too. All arrives, once."""
     people, texts, orders = Vendor(), Texts(), range(12)
