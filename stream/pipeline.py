@@ -245,13 +245,12 @@ class Pipeline:
                 continue
             for tracker, records in await self._source.poll(most, timeout=0.2):
                 for start in range(0, len(records), STEP):
-                    there_was_room = self._admit(tracker, records[start : start + STEP])
-                    self.delivery.wake()
-                    if not there_was_room:
+                    if not self._admit(tracker, records[start : start + STEP]):
                         break
+                    self.delivery.wake()
                     await asyncio.sleep(0)
             self._source.catch_up()
-            self.delivery.wake()
+            self.delivery.wake()  # also for what was read before there was no room
             if self._letters:
                 self._letter_waits.set()
             await asyncio.sleep(0)  # also while nothing comes
@@ -345,7 +344,7 @@ class Pipeline:
             self._commit_now.clear()
             began = self._loop.time()
             changed = [tracker for tracker in self.trackers if tracker.changed]
-            if not changed and self.trackers and self._lease.stale(self._loop.time()):
+            if not changed and self.trackers and self._lease.stale(began):
                 changed = self.trackers[:1]  # nothing new, but a proof that we are still a member
             await self._commit(changed)
             took = self._loop.time() - began

@@ -1,5 +1,6 @@
 """How connections are made, whichever library makes them."""
 
+import os
 import re
 import ssl
 from dataclasses import dataclass
@@ -9,8 +10,11 @@ import certifi
 
 from stream import __version__
 from stream.errors import Exit, UserError
+from stream.http import CertificateRefused, NotSent
 
 CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
+
+WITH_BODY = {"POST", "PUT", "PATCH"}  # a request that could have a body says so when it has none (RFC 9110, 8.6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,16 @@ class Connections:
             text = "http.cert_file and http.key_file are not a PEM certificate and its key without a password"
             raise UserError(text, exit_code=Exit.BAD_FILE) from None
         return pem
+
+
+def not_made(error: BaseException) -> NotSent | CertificateRefused:
+    """What kept a connection from being made, in words that name no address."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return CertificateRefused(f"invalid peer certificate: {error.verify_message}")
+    if isinstance(error, ssl.SSLError):  # an OSError whose number is OpenSSL's own
+        return NotSent(f"tls handshake failed: {error.reason or 'no reason given'}")
+    number = error.errno if isinstance(error, OSError) else None
+    return NotSent(os.strerror(number) if number and number > 0 else "no connection")
 
 
 def _read(path: Path, setting: str) -> bytes:

@@ -5,21 +5,18 @@ itself, and hides what must be known here: whether anything of a request was wri
 """
 
 import asyncio
-import os
 import re
 import socket
-import ssl
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from aiohappyeyeballs import AddrInfoType, start_connection
 
 from stream.http import CertificateRefused, NotSent, Response
-from stream.http.connections import Connections
+from stream.http.connections import WITH_BODY, Connections, not_made
 from stream.http.wire import NEVER, Call, Connection, Unwritten
 
 SECOND_ADDRESS = 0.25  # seconds after which a host's next address is tried besides (RFC 8305, 5)
-WITH_BODY = {"POST", "PUT", "PATCH"}  # a request that could have a body says so when it has none (RFC 9110, 8.6)
 
 _URL = re.compile(r"(https?://[^/?#]+)([^#]*)")
 _TARGET = "/:?@!$&'()*+,;=~-._[]%"  # what stands in a target as it is (RFC 3986, 3.3), and what is encoded already
@@ -183,13 +180,8 @@ def _lines(headers: list[tuple[str, str]]) -> str:
 
 
 def _failure(error: OSError | UnicodeError) -> NotSent | CertificateRefused:
-    """What keeps a connection from being made, in words that name no address."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return CertificateRefused(f"invalid peer certificate: {error.verify_message}")
-    if isinstance(error, ssl.SSLError):  # its number is OpenSSL's own
-        return NotSent(f"tls handshake failed: {error.reason or 'no reason given'}")
     if isinstance(error, socket.gaierror | UnicodeError):
         return NotSent("the host's address was not found")
-    if error.errno:
-        return NotSent(os.strerror(error.errno))
-    return NotSent("tls handshake failed: closed" if isinstance(error, ConnectionError) else "no connection")
+    if isinstance(error, ConnectionError) and not error.errno:  # a socket's own errors have a number
+        return NotSent("tls handshake failed: closed")
+    return not_made(error)

@@ -2,16 +2,14 @@
 
 import asyncio
 import logging
-import os
-import ssl
-from collections.abc import Callable
+from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
 from stream.http import BODY_LIMIT, CertificateRefused, NotSent, Response, Unanswered
-from stream.http.connections import Connections
-from stream.http.responses import Answer
+from stream.http.connections import Connections, not_made
+from stream.http.responses import Answer, among
 
 for name in ("httpx", "httpcore"):  # they log addresses and headers, which hold personal data and secrets
     logging.getLogger(name).setLevel(logging.WARNING)
@@ -56,7 +54,7 @@ class HttpxTransport:
                 asyncio.timeout(timeout),
                 self._client.stream(method, url, headers=headers, content=body) as response,
             ):
-                return Answer(response.status_code, await _beginning(response), _lookup(response))
+                return Answer(response.status_code, await _beginning(response), partial(among, response.headers.raw))
         except TimeoutError:
             failure: NotSent | Unanswered | CertificateRefused = Unanswered("operation timed out")
         except httpx.TransportError as error:
@@ -78,25 +76,9 @@ async def _beginning(response: httpx.Response) -> bytes:
     return bytes(body[:BODY_LIMIT])
 
 
-def _lookup(response: httpx.Response) -> Callable[[str], str | None]:
-    raw = response.headers.raw
-
-    def lookup(name: str) -> str | None:
-        wanted = name.lower().encode()
-        return next((value.decode("ascii") for given, value in raw if given.lower() == wanted), None)
-
-    return lookup
-
-
 def _failure(error: httpx.TransportError) -> NotSent | Unanswered | CertificateRefused:
     if isinstance(error, httpx.ConnectError):
-        root = _root(error)
-        if isinstance(root, ssl.SSLCertVerificationError):
-            return CertificateRefused(f"invalid peer certificate: {root.verify_message}")
-        if isinstance(root, ssl.SSLError):  # an OSError whose number is OpenSSL's own
-            return NotSent(f"tls handshake failed: {root.reason or 'no reason given'}")
-        number = root.errno if isinstance(root, OSError) else None
-        return NotSent(os.strerror(number) if number and number > 0 else "no connection")
+        return not_made(_root(error))
     if text := NOT_SENT.get(type(error)):
         return NotSent(text)
     return Unanswered(UNANSWERED.get(type(error), "no answer"))

@@ -10,10 +10,8 @@ from pyreqwest.exceptions import RequestError
 from pyreqwest.proxy import ProxyBuilder
 
 from stream.http import BODY_LIMIT, CertificateRefused, NotSent, Response, Unanswered
-from stream.http.connections import Connections
+from stream.http.connections import WITH_BODY, Connections
 from stream.http.responses import Answer
-
-WITH_BODY = {"POST", "PUT", "PATCH"}  # a request that could have a body says so when it has none (RFC 9110, 8.6)
 
 
 class ReqwestTransport:

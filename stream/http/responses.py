@@ -1,7 +1,7 @@
 """What an answer says: its parts, its JSON, and how long it asks to wait. Verdicts are the destinations' own."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -39,6 +39,12 @@ class Answer:
 
     def __repr__(self) -> str:  # a body may hold personal data
         return f"<Answer {self.status}, {len(self.body)} bytes>"
+
+
+def among(headers: Iterable[tuple[bytes, bytes]], name: str) -> str | None:
+    """The first of the *headers* with this name, whatever its case. Raises ValueError for one that is not readable."""
+    wanted = name.lower().encode()
+    return next((value.decode("ascii") for given, value in headers if given.lower() == wanted), None)
 
 
 def retry_after(response: Response, now: float) -> float | None:

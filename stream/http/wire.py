@@ -8,7 +8,7 @@ from typing import Any
 import httptools
 
 from stream.http import BODY_LIMIT, NotSent, Response, Unanswered
-from stream.http.responses import Answer
+from stream.http.responses import Answer, among
 
 OVERHEAD = 128 * 1024  # bytes of an answer besides its body: its head, interim answers included, and trailers
 FRAMING = 8  # bytes besides for each of the body, which chunks of a single one take
@@ -168,7 +168,7 @@ class Connection(asyncio.Protocol):
         """Hand the answer over, and wait for the next call if the connection may carry one."""
         self._call = None
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        found = Answer(self._status, body[:BODY_LIMIT], partial(_lookup, self._headers))
+        found = Answer(self._status, body[:BODY_LIMIT], partial(among, self._headers))
         again = self._again and self._keep and not self._more and not self._transport.get_write_buffer_size()
         self._forget()
         if again:
@@ -178,8 +178,3 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         if not call.answer.done():
             call.answer.set_result(found)
-
-
-def _lookup(headers: list[tuple[bytes, bytes]], name: str) -> str | None:
-    wanted = name.lower().encode()
-    return next((value.decode("ascii") for given, value in headers if given.lower() == wanted), None)

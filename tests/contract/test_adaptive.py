@@ -16,35 +16,19 @@ from stream.core.offsets import OffsetTracker
 from stream.core.records import Message, Record
 from stream.core.retry import Backoff
 from stream.core.scheduler import Scheduler
-from stream.destinations.attio.sandbox import AttioFaults, AttioSandbox
+from stream.destinations.attio.sandbox import AttioFaults
 from stream.destinations.base import Calls
 from stream.destinations.sandbox import serve
-from stream.destinations.sandbox_http import Answer, Arrival
 from stream.http.settings import HttpSettings
 from stream.messages import Messages
 from stream.opening import open_destination
 from stream.settings import mapping_of
 from stream.telemetry.metrics import Meters
 from tests.contract.test_destinations import configured, event_named
+from tests.e2e.vendor import Crowded
 from tests.unit.partition import LogRecord
 
-TAKES = 10  # calls at once
 EVENTS = 400
-
-
-class Crowded(AttioSandbox):
-    """Refuses more than so many writes at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.refused = 0
-
-    def answer(self, arrival: Arrival) -> Answer:
-        """As Attio, or that it is too much."""
-        if sum(entry.answered is None for entry in self.accepted[-2 * TAKES :]) >= TAKES:
-            self.refused += 1
-            return self.throttled(arrival.at + 1)
-        return super().answer(arrival)
 
 
 class NoLetters:
@@ -109,4 +93,4 @@ async def test_the_limit_found_is_below_what_the_vendor_refuses() -> None:
 
     assert EVENTS == len(sandbox.accepted)
     assert max(limits) > INITIAL
-    assert INITIAL <= median(limits) <= TAKES
+    assert INITIAL <= median(limits) <= Crowded.TAKES

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,18 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 @pytest.fixture
 async def transport() -> AsyncIterator[DirectTransport]:
     """As it comes, but for half a second that an idle connection is kept."""
-    async with aclosing(Closing(Connections(idle=0.5))) as opened:
+    async with direct(Connections(idle=0.5)) as opened:
         yield opened
 
 
-class Closing(DirectTransport):
-    """One that `aclosing` closes."""
-
-    async def aclose(self) -> None:
-        await self.close()
+@asynccontextmanager
+async def direct(connections: Connections) -> AsyncIterator[DirectTransport]:
+    """The transport for these connections."""
+    opened = DirectTransport(connections)
+    try:
+        yield opened
+    finally:
+        await opened.close()
 
 
 async def put(transport: DirectTransport, url: str, *headers: tuple[str, str], timeout: float = 2) -> Response:
@@ -141,7 +144,7 @@ async def test_a_call_whose_connection_ends_before_it_is_written_goes_over_anoth
 
 async def test_calls_that_are_not_kept_say_so() -> None:
     """The vendor may close at once."""
-    async with vendor(answers()) as there, aclosing(Closing(Connections(keep_alive=False))) as transport:
+    async with vendor(answers()) as there, direct(Connections(keep_alive=False)) as transport:
         await put(transport, there.url)
         assert not transport._open
 
@@ -178,7 +181,7 @@ async def test_certificates_are_judged(tmp_path: Path) -> None:
     """In words for people, on this event loop too."""
     ours, theirs = trustme.CA(), trustme.CA()
     ours.cert_pem.write_to_path(tmp_path / "ca.pem")
-    async with aclosing(Closing(Connections(ca_file=tmp_path / "ca.pem"))) as transport:
+    async with direct(Connections(ca_file=tmp_path / "ca.pem")) as transport:
         async with serving(ours.issue_cert("127.0.0.1")) as url:
             assert [200, 200] == [(await put(transport, url)).status for _ in range(2)]
             assert 1 == len(transport._open)

@@ -1,30 +1,13 @@
 """`concurrency: adaptive`, as the vendor sees it and as the state and the metric show it."""
 
 from stream.destinations.attio.sandbox import AttioFaults
-from stream.destinations.sandbox_http import Answer, Arrival
 from tests.e2e.conftest import NewStage
 from tests.e2e.members import DESTINATION, Stage, contacts, events, until
-from tests.e2e.vendor import Vendor, assert_all_in_order
+from tests.e2e.vendor import Crowded, assert_all_in_order
 from tests.kafka.broker import Broker
 
-TAKES = 10  # calls at once
 LOOKED = 16  # at most found while it looks whether there is more
 EACH = 8
-
-
-class Crowded(Vendor):
-    """Refuses more than so many writes at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.refused = 0
-
-    def answer(self, arrival: Arrival) -> Answer:
-        """As Attio, or that it is too much."""
-        if self.writes(arrival) and self.in_flight >= TAKES:
-            self.refused += 1
-            return self.throttled(arrival.at + 1)
-        return super().answer(arrival)
 
 
 async def test_the_limit_found_is_below_what_the_vendor_refuses(broker: Broker, stage: NewStage) -> None:

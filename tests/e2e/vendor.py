@@ -71,6 +71,23 @@ class Vendor(AttioSandbox):
         return [delivery for delivery in self.ledger if delivery.door == door]
 
 
+class Crowded(Vendor):
+    """Refuses more than so many writes at once."""
+
+    TAKES = 10
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused = 0
+
+    def answer(self, arrival: Arrival) -> Answer:
+        """As Attio, or that it is too much."""
+        if self.writes(arrival) and self.in_flight >= self.TAKES:
+            self.refused += 1
+            return self.throttled(arrival.at + 1)
+        return super().answer(arrival)
+
+
 def broken_for(*emails: str, status: int = 503, times: int | None = None) -> AttioFaults:
     """Calls about these contacts fail, all others are well."""
     return AttioFaults(fail=[Failure(status=status, contacts=list(emails), times=times)])
